@@ -1,0 +1,221 @@
+"""The only reader of the environment. Settings come from HOLDFAST_... variables, `.env` and `holdfast.toml`."""
+
+import os
+import secrets
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from bot.errors import SettingsError
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class ServerSettings(_Section):
+    """One mail server of holdfast.toml, under `[servers.NAME]`."""
+
+    host: str
+    port: int = Field(default=25, ge=1, le=65535)
+    tls: Literal["none", "starttls", "tls"] = "none"
+    username: str | None = None
+    password: SecretStr | None = None
+    backup: str | None = None
+    """The name of the server that takes over."""
+    max_connections: int = Field(default=10, ge=1, le=1000)
+    rate_per_second: int | None = Field(default=None, ge=1)
+    ca_file: Path | None = None
+    """Trusted certificates in PEM, for a server with a private authority."""
+
+
+class RoleSettings(_Section):
+    """Who may what, as Slack user ids or names; `*` is everybody. See bot/access.py."""
+
+    responder: list[str] = ["*"]
+    sender: list[str] = []
+    approver: list[str] = []
+    admin: list[str] = []
+
+
+class ApprovalSettings(_Section):
+    second_person_above: int = Field(default=0, ge=0)
+    """Mail to more recipients than this needs a second person. 0: always."""
+    expires_after: timedelta = timedelta(hours=2)
+
+
+class OutageSettings(_Section):
+    policy: Literal["hold", "failover", "tell"] = "hold"
+    """What happens to the campaigns of a server that goes down."""
+    on_recovery: Literal["ask", "resume"] = "ask"
+
+
+class ProbeSettings(_Section):
+    """Damping of the monitor; durations in seconds."""
+
+    interval: float = Field(default=15, gt=0)
+    retry_interval: float = Field(default=2, gt=0)
+    failures_to_open: int = Field(default=3, ge=1)
+    successes_to_close: int = Field(default=2, ge=1)
+    hold: float = Field(default=5, ge=0)
+    stage_timeout: float = Field(default=5, gt=0)
+    sending_failures_to_open: int = Field(default=20, ge=1)
+
+
+class SendingSettings(_Section):
+    """How messages leave; durations in seconds."""
+
+    stop_after_failures: int = Field(default=50, ge=1)
+    """Failures in a row after which a worker stops trying a server until the monitor has judged it."""
+    command_timeout: float = Field(default=60, gt=0)
+    dot_timeout: float = Field(default=600, gt=0)
+    helo_name: str = "localhost"
+
+
+class NoticeSettings(_Section):
+    sender: str | None = None
+    """The From address of notices."""
+    webhook_url: str | None = None
+    webhook_secret: SecretStr | None = None
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Secrets are SecretStr, so they never show in a log."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="HOLDFAST_",
+        env_nested_delimiter="__",
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        toml_file=os.environ.get("HOLDFAST_CONFIG", "holdfast.toml"),
+    )
+
+    data_dir: Path = Path("holdfast-data")
+    database_url: str = ""
+    slack_bot_token: SecretStr | None = None
+    slack_app_token: SecretStr | None = None
+    slack_signing_secret: SecretStr | None = None
+    slack_api_url: str = "https://slack.com/api/"
+    channel: str | None = None
+    """The channel of the outages: its id (C...) or its name."""
+    http_host: str = "127.0.0.1"
+    http_port: int = Field(default=8080, ge=0, le=65535)
+    public_url: str | None = None
+    """Where customers reach the HTTP port, for unsubscribe links; https."""
+    unsubscribe_mailto: str | None = None
+    secret_key: SecretStr | None = None
+    """Signs links. Made and kept in the data directory when it is not set."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    admins: Annotated[list[str], NoDecode] = []
+    """Short for roles.admin: HOLDFAST_ADMINS=U012AB,U034CD."""
+
+    servers: dict[str, ServerSettings] = {}
+    roles: RoleSettings = RoleSettings()
+    approvals: ApprovalSettings = ApprovalSettings()
+    outages: OutageSettings = OutageSettings()
+    probes: ProbeSettings = ProbeSettings()
+    sending: SendingSettings = SendingSettings()
+    notices: NoticeSettings = NoticeSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        toml = TomlConfigSettingsSource(settings_cls, os.environ.get("HOLDFAST_CONFIG", "holdfast.toml"))
+        return init_settings, env_settings, dotenv_settings, toml, file_secret_settings
+
+    @field_validator("admins", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, value: str) -> str:
+        if value and not value.startswith(("sqlite", "postgresql")):
+            raise ValueError("it must begin with sqlite:/// or postgresql://")
+        return value
+
+    @field_validator("slack_api_url")
+    @classmethod
+    def _ends_in_slash(cls, value: str) -> str:
+        return value if value.endswith("/") else value + "/"
+
+    @model_validator(mode="after")
+    def _backups_exist(self) -> "Settings":
+        for name, server in self.servers.items():
+            if server.backup is not None and server.backup not in self.servers:
+                raise ValueError(f"servers.{name}.backup names {server.backup!r}, which is no server of this file")
+        return self
+
+    @property
+    def database(self) -> str:
+        """The URL in force: the set one, or SQLite in the data directory."""
+        return self.database_url or f"sqlite:///{self.data_dir.resolve() / 'holdfast.db'}"
+
+    def signing_key(self) -> str:
+        """The key for links. Raises SettingsError when the data directory cannot be written."""
+        if self.secret_key is not None:
+            return self.secret_key.get_secret_value()
+        path = self.data_dir / "secret.key"
+        try:
+            self.data_dir.mkdir(parents=True, exist_ok=True)
+            try:
+                handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            except FileExistsError:
+                return path.read_text()
+            with os.fdopen(handle, "w") as file:
+                file.write(secrets.token_hex(32))
+            return path.read_text()
+        except OSError as error:
+            raise SettingsError(
+                f"HOLDFAST_DATA_DIR: {self.data_dir} cannot be written ({error.strerror}). Choose another folder."
+            ) from error
+
+
+def load_settings() -> Settings:
+    """Read the settings. Raises SettingsError, one sentence that names the first wrong setting."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise SettingsError(_sentence(error.errors()[0])) from None
+    except (OSError, ValueError) as error:
+        name = os.environ.get("HOLDFAST_CONFIG", "holdfast.toml")
+        raise SettingsError(f"{name} cannot be read: {error}. Correct the file and start again.") from None
+
+
+def _sentence(detail: ErrorDetails) -> str:
+    """One sentence for pydantic's first complaint, with the setting's name as one writes it."""
+    path = [str(part) for part in detail["loc"]]
+    if not path:
+        return f"holdfast.toml: {detail['msg'].removeprefix('Value error, ')}."
+    variable = "HOLDFAST_" + "__".join(path).upper()
+    where = variable if len(path) == 1 else f"{variable} ({'.'.join(path)} in holdfast.toml)"
+    if detail["type"] == "missing":
+        return f"{where} is missing. Set it and start again."
+    message = detail["msg"].removeprefix("Value error, ")
+    return f"{where} is wrong: {message[:1].lower()}{message[1:]}. Correct it and start again."

@@ -1,0 +1,186 @@
+"""The database: SQLite in one file, or PostgreSQL by a URL. The only place where connections are made."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, event, make_url, text
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from storage.errors import StorageError
+
+Tx = AsyncSession
+"""An open transaction. Callers outside this package only pass it on."""
+
+BUSY_TIMEOUT_MS = 5_000
+_MIGRATION_LOCK = 0x486F6C64  # "Hold": one migration at a time on PostgreSQL
+
+
+class Database:
+    """One engine, two ways in: `transaction()` to write, `read()` to look.
+
+    On SQLite a writer begins with BEGIN IMMEDIATE, so two writers wait for each other instead of failing in the
+    middle. No await on the network belongs inside a transaction.
+    """
+
+    def __init__(self, url: str, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> None:
+        parsed = make_url(url)
+        self.is_sqlite = parsed.get_backend_name() == "sqlite"
+        driver = "sqlite+aiosqlite" if self.is_sqlite else "postgresql+psycopg"
+        self.url = parsed.set(drivername=driver)
+        self._busy_timeout_ms = busy_timeout_ms
+        self._engine = self._create_engine()
+        self._writer = self._engine.execution_options(holdfast_begin="BEGIN IMMEDIATE")
+
+    def _create_engine(self) -> AsyncEngine:
+        if not self.is_sqlite:
+            return create_async_engine(self.url, pool_size=10, max_overflow=10, pool_pre_ping=True)
+        if self.url.database and self.url.database != ":memory:":
+            Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
+        engine = create_async_engine(self.url, pool_size=5, max_overflow=15)
+        event.listen(engine.sync_engine, "connect", self._prepare_sqlite)
+        event.listen(engine.sync_engine, "begin", _begin_sqlite)
+        return engine
+
+    def _prepare_sqlite(self, connection: Any, _record: ConnectionPoolEntry) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves
+        cursor = connection.cursor()
+        for pragma in (
+            f"busy_timeout = {self._busy_timeout_ms}",
+            "journal_mode = WAL",
+            "synchronous = NORMAL",
+            "foreign_keys = ON",
+            "cache_size = -16000",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Tx]:
+        """A transaction that writes: commits at the end, rolls back on an error.
+
+        Raises StorageError, with a sentence, when the database is locked, full, away or read-only.
+        """
+        try:
+            async with AsyncSession(self._writer, expire_on_commit=False) as session, session.begin():
+                yield session
+        except (OperationalError, DBAPIError) as error:
+            raise _explain(error) from error
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[Tx]:
+        """A consistent look at the database; nothing is written. Raises StorageError as `transaction` does."""
+        try:
+            async with AsyncSession(self._engine, expire_on_commit=False) as session:
+                yield session
+        except (OperationalError, DBAPIError) as error:
+            raise _explain(error) from error
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[AsyncConnection]:
+        """A bare connection that is kept open, for locks that live as long as it does."""
+        async with self._engine.connect() as connection:
+            yield connection
+
+    async def migrate(self) -> tuple[str | None, str]:
+        """Bring the tables to this version's shape. Returns the revisions before and after.
+
+        Raises StorageError when the database cannot be reached or was written by a newer version.
+        """
+        try:
+            async with self._writer.begin() as connection:
+                if not self.is_sqlite:
+                    await connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
+                return await connection.run_sync(_upgrade)
+        except (OperationalError, DBAPIError) as error:
+            raise _explain(error) from error
+        except OSError as error:
+            raise _explain(error) from error
+
+    async def revision(self) -> str | None:
+        """The revision of the tables as they are; None when there are none. Raises StorageError."""
+        try:
+            async with self._engine.connect() as connection:
+                return await connection.run_sync(lambda c: MigrationContext.configure(c).get_current_revision())
+        except (OperationalError, DBAPIError) as error:
+            raise _explain(error) from error
+
+    async def close(self) -> None:
+        # Shielded, so that a cancelled caller leaves no open connection behind.
+        await asyncio.shield(self._engine.dispose())
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get("holdfast_begin", "BEGIN"))
+
+
+def alembic_config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config
+
+
+def head_revision() -> str:
+    head = ScriptDirectory.from_config(alembic_config()).get_current_head()
+    if head is None:
+        raise RuntimeError("no migrations were shipped")
+    return head
+
+
+def _upgrade(connection: Connection) -> tuple[str | None, str]:
+    config = alembic_config()
+    config.attributes["connection"] = connection
+    before = MigrationContext.configure(connection).get_current_revision()
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    if before is not None and before not in known:
+        raise StorageError(
+            f"The database is at revision {before}, which this version of Holdfast does not know: it was written by a "
+            "newer one. Install that version, or restore the backup from before the upgrade."
+        )
+    if before != head_revision():
+        command.upgrade(config, "head")
+    return before, head_revision()
+
+
+_SENTENCES = (
+    ("locked", "The database is locked by another program. Nothing was changed; try again in a moment."),
+    ("disk is full", "The disk of the database is full. Nothing was changed; free some space and try again."),
+    (
+        "no space left",
+        "The disk of the database is full. Nothing was changed; free some space and try again.",
+    ),
+    (
+        "readonly",
+        "The database may not be written. Nothing was changed; check the file's owner and permissions.",
+    ),
+    (
+        "unable to open",
+        "The database file cannot be opened. Check HOLDFAST_DATABASE_URL and HOLDFAST_DATA_DIR.",
+    ),
+    ("disk i/o", "The disk of the database reports an error. Nothing was changed; check the disk."),
+    ("malformed", "The database file is damaged. Stop Holdfast and restore the file from a backup."),
+    ("not a database", "The file is not a database. Check HOLDFAST_DATABASE_URL."),
+    ("password authentication", "PostgreSQL refused the password. Check HOLDFAST_DATABASE_URL."),
+    ("does not exist", "PostgreSQL does not know this database, role or table. Check HOLDFAST_DATABASE_URL."),
+    ("no such table", "The database has no tables yet. Run: holdfast migrate"),
+)
+
+
+def _explain(error: Exception) -> Exception:
+    """The sentence for a failure of the database itself; a mistake of ours stays what it is."""
+    said = str(getattr(error, "orig", None) or error).lower()
+    for sign, sentence in _SENTENCES:
+        if sign in said:
+            return StorageError(sentence)
+    if isinstance(error, OperationalError | OSError) or getattr(error, "connection_invalidated", False):
+        reason = said.splitlines()[0][:200] if said else type(error).__name__
+        return StorageError(f"The database cannot be reached ({reason}). Check that it runs, then try again.")
+    return error

@@ -1,0 +1,562 @@
+"""Every table. The words are those of docs/architecture.md; times are aware UTC.
+
+Large tables (recipients, deliveries, resend_items, send_minutes) lead their keys with the campaign's id, so that
+a distributed PostgreSQL can shard on it.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from storage.types import UtcDateTime
+
+# SQLite only counts up by itself in a column of its own INTEGER type.
+BigId = BigInteger().with_variant(Integer(), "sqlite")
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012  SQLAlchemy reads it from the class
+        datetime: UtcDateTime,
+        dict[str, Any]: JSON,
+        list[str]: JSON,
+        list[int]: JSON,
+        str: Text,
+    }
+
+
+class Health(StrEnum):
+    """What probes and sending say of a server. Maintenance and drained are computed, never stored here."""
+
+    UNCHECKED = "unchecked"
+    UP = "up"
+    SUSPECTED = "suspected"
+    DOWN = "down"
+
+
+class CampaignState(StrEnum):
+    SCHEDULED = "scheduled"
+    SENDING = "sending"
+    PAUSING = "pausing"
+    PAUSED = "paused"
+    FINISHED = "finished"
+    CANCELLED = "cancelled"
+
+
+class Hold(StrEnum):
+    """Why a campaign is pausing or paused: who must let it go on."""
+
+    PERSON = "person"
+    OUTAGE = "outage"
+    MAINTENANCE = "maintenance"
+
+
+class DeliveryStatus(StrEnum):
+    QUEUED = "queued"
+    DELIVERED = "delivered"
+    FAILED_TEMPORARY = "failed_temporary"
+    FAILED_PERMANENT = "failed_permanent"
+    UNKNOWN = "unknown"
+    SUPPRESSED = "suppressed"
+    EXPIRED = "expired"
+
+
+class Retry(StrEnum):
+    """May a failed delivery be sent again? The table of bot/mail/replies.py decides."""
+
+    SAFE = "safe"
+    AFTER_FIX = "after_fix"
+    NEVER = "never"
+    DECIDE = "decide"
+
+
+class OutageState(StrEnum):
+    OPEN = "open"
+    ACKNOWLEDGED = "acknowledged"
+    IDENTIFIED = "identified"
+    MONITORING = "monitoring"
+    RESOLVED = "resolved"
+
+
+class ResendState(StrEnum):
+    PLANNED = "planned"
+    SENDING = "sending"
+    PAUSING = "pausing"
+    PAUSED = "paused"
+    FINISHED = "finished"
+    CANCELLED = "cancelled"
+    REJECTED = "rejected"
+    VOID = "void"
+
+
+class ApprovalState(StrEnum):
+    PENDING = "pending"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    VOID = "void"
+
+
+class NoticeState(StrEnum):
+    DRAFT = "draft"
+    WAITING = "waiting"
+    SENDING = "sending"
+    FINISHED = "finished"
+    REJECTED = "rejected"
+    CANCELLED = "cancelled"
+
+
+class MaintenanceState(StrEnum):
+    PROPOSED = "proposed"
+    SCHEDULED = "scheduled"
+    ACTIVE = "active"
+    ENDED = "ended"
+    CANCELLED = "cancelled"
+
+
+class Server(Base):
+    __tablename__ = "servers"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), unique=True)
+    host: Mapped[str]
+    port: Mapped[int]
+    tls: Mapped[str] = mapped_column(String(10), default="none")
+    """none, starttls or tls. User names and passwords stay in the settings, under the server's name."""
+    backup_id: Mapped[int | None] = mapped_column(ForeignKey("servers.id"))
+    failover_to_id: Mapped[int | None] = mapped_column(ForeignKey("servers.id"))
+    """Set while another server carries this one's campaigns."""
+    max_connections: Mapped[int] = mapped_column(default=10)
+    rate_per_second: Mapped[int | None]
+    health: Mapped[str] = mapped_column(String(12), default=Health.UNCHECKED)
+    health_since: Mapped[datetime | None]
+    failures: Mapped[int] = mapped_column(default=0)
+    successes: Mapped[int] = mapped_column(default=0)
+    damping: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """What bot/monitor/verdict.py needs to go on after a restart."""
+    last_probe_at: Mapped[datetime | None]
+    last_stage: Mapped[str | None] = mapped_column(String(12))
+    last_code: Mapped[int | None]
+    last_text: Mapped[str | None]
+    last_ms: Mapped[int | None]
+    drained_at: Mapped[datetime | None]
+    drained_by: Mapped[str | None]
+    created_at: Mapped[datetime]
+
+
+class Evidence(Base):
+    """What sending saw of a server: one row a flush in which something failed, or succeeded after a failure."""
+
+    __tablename__ = "evidence"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    server_id: Mapped[int] = mapped_column(ForeignKey("servers.id"))
+    at: Mapped[datetime] = mapped_column(index=True)
+    failed: Mapped[int]
+    succeeded: Mapped[int]
+    stage: Mapped[str | None] = mapped_column(String(12))
+    code: Mapped[int | None]
+    text: Mapped[str | None]
+
+
+class Campaign(Base):
+    """One mailing to a list. A notice by email is one too (kind), so that it has the same ledger."""
+
+    __tablename__ = "campaigns"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    name: Mapped[str] = mapped_column(String(80), unique=True)
+    kind: Mapped[str] = mapped_column(String(10), default="campaign")
+    platform: Mapped[str] = mapped_column(String(20), default="local")
+    state: Mapped[str] = mapped_column(String(12), default=CampaignState.SCHEDULED, index=True)
+    state_since: Mapped[datetime]
+    wish: Mapped[str] = mapped_column(String(12), default=CampaignState.SCHEDULED)
+    """Where the state is being driven to: sending, paused or cancelled. Written before anything is asked."""
+    hold: Mapped[str | None] = mapped_column(String(12))
+    hold_reason: Mapped[str | None]
+    hold_outage_id: Mapped[int | None] = mapped_column(ForeignKey("outages.id"))
+    hold_maintenance_id: Mapped[int | None] = mapped_column(ForeignKey("maintenance.id"))
+    wished_at: Mapped[datetime | None]
+    confirmed_at: Mapped[datetime | None]
+    slipped: Mapped[int] = mapped_column(default=0)
+    """How many went out between the last wish to stop and its confirmation."""
+    server_id: Mapped[int] = mapped_column(ForeignKey("servers.id"))
+    subject: Mapped[str]
+    recipients: Mapped[int] = mapped_column(default=0)
+    bad_rows: Mapped[int] = mapped_column(default=0)
+    created_by: Mapped[str]
+    created_at: Mapped[datetime]
+    scheduled_at: Mapped[datetime | None]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime | None]
+    """When the offer ends. After it nothing of this campaign is sent or sent again."""
+
+
+class Message(Base):
+    __tablename__ = "messages"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    campaign_id: Mapped[int] = mapped_column(ForeignKey("campaigns.id"), unique=True)
+    key: Mapped[str] = mapped_column(String(64))
+    """Random, hex. The Message-ID of a delivery is derived from it, so it stays the same when sent again."""
+    sender: Mapped[str]
+    subject: Mapped[str | None]
+    reply_to: Mapped[str | None]
+    eml: Mapped[bytes | None] = mapped_column(LargeBinary)
+    html: Mapped[str | None]
+    text: Mapped[str | None]
+
+
+class Recipient(Base):
+    __tablename__ = "recipients"
+    __table_args__ = (
+        UniqueConstraint("campaign_id", "email_key"),
+        {"sqlite_with_rowid": False},
+    )
+
+    campaign_id: Mapped[int] = mapped_column(
+        BigInteger, ForeignKey("campaigns.id"), primary_key=True, autoincrement=False
+    )
+    n: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    """The recipient's number in its campaign, from 1; gaps are allowed."""
+    email: Mapped[str]
+    email_key: Mapped[str]
+    """The address in lower case: two spellings of one mailbox are one recipient."""
+    fields: Mapped[dict[str, Any]] = mapped_column(default=dict)
+
+
+class Delivery(Base):
+    """The ledger: one row for each recipient of each campaign, the truth of who got what."""
+
+    __tablename__ = "deliveries"
+    __table_args__ = (
+        Index(
+            "ix_deliveries_failed",
+            "server_id",
+            "changed_at",
+            "campaign_id",
+            "n",
+            sqlite_where=text("status IN ('failed_temporary', 'failed_permanent', 'unknown')"),
+            postgresql_where=text("status IN ('failed_temporary', 'failed_permanent', 'unknown')"),
+        ),
+        Index(
+            "ix_deliveries_resend",
+            "resend_id",
+            "status",
+            sqlite_where=text("resend_id IS NOT NULL"),
+            postgresql_where=text("resend_id IS NOT NULL"),
+        ),
+        {"sqlite_with_rowid": False},
+    )
+
+    campaign_id: Mapped[int] = mapped_column(
+        BigInteger, ForeignKey("campaigns.id"), primary_key=True, autoincrement=False
+    )
+    n: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    status: Mapped[str] = mapped_column(String(16), default=DeliveryStatus.QUEUED)
+    attempts: Mapped[int] = mapped_column(SmallInteger, default=0)
+    server_id: Mapped[int | None] = mapped_column(BigInteger)
+    changed_at: Mapped[datetime | None]
+    stage: Mapped[str | None] = mapped_column(String(12))
+    code: Mapped[int | None] = mapped_column(SmallInteger)
+    reply: Mapped[str | None]
+    retry: Mapped[str | None] = mapped_column(String(10))
+    outage_id: Mapped[int | None] = mapped_column(BigInteger)
+    """The outage it was lost in. Stays when it is sent again, so that the summary can tell."""
+    resend_id: Mapped[int | None] = mapped_column(BigInteger)
+    """The resend that has taken it. A queued row belongs to its campaign (NULL) or to one resend."""
+
+
+class Lease(Base):
+    """A range of a ledger that one worker may send now. Rows in it are only told apart by that worker's journal."""
+
+    __tablename__ = "leases"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    campaign_id: Mapped[int] = mapped_column(ForeignKey("campaigns.id"), index=True)
+    resend_id: Mapped[int | None] = mapped_column(BigInteger)
+    first_n: Mapped[int] = mapped_column(BigInteger)
+    last_n: Mapped[int] = mapped_column(BigInteger)
+    worker: Mapped[str] = mapped_column(String(64), index=True)
+    boot_id: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime]
+
+
+class Worker(Base):
+    """A process that sends, with its heartbeat."""
+
+    __tablename__ = "workers"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    host: Mapped[str]
+    pid: Mapped[int]
+    boot_id: Mapped[str] = mapped_column(String(64))
+    journal: Mapped[str]
+    started_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
+
+
+class SendMinute(Base):
+    """Per-minute counts of results, written in the transaction of the results."""
+
+    __tablename__ = "send_minutes"
+
+    campaign_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    minute: Mapped[datetime] = mapped_column(primary_key=True)
+    server_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    status: Mapped[str] = mapped_column(String(16), primary_key=True)
+    count: Mapped[int]
+
+
+class Suppression(Base):
+    """An address that is not mailed: it does not exist, or its owner said so."""
+
+    __tablename__ = "suppressions"
+
+    email_key: Mapped[str] = mapped_column(primary_key=True)
+    reason: Mapped[str]
+    source: Mapped[str] = mapped_column(String(20))
+    """bounce, unsubscribe or person."""
+    at: Mapped[datetime]
+
+
+class Outage(Base):
+    __tablename__ = "outages"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    state: Mapped[str] = mapped_column(String(12), default=OutageState.OPEN, index=True)
+    severity: Mapped[str] = mapped_column(String(10), default="major")
+    """minor, major or critical."""
+    title: Mapped[str]
+    cause: Mapped[str | None]
+    lead: Mapped[str | None]
+    eta: Mapped[datetime | None]
+    policy: Mapped[str] = mapped_column(String(10), default="hold")
+    """What was done to the campaigns on opening: hold, failover or tell."""
+    opened_by: Mapped[str]
+    stage: Mapped[str | None] = mapped_column(String(12))
+    code: Mapped[int | None]
+    reply: Mapped[str | None]
+    """The stage and reply that failed on opening: kept, never overwritten by later probes."""
+    started_at: Mapped[datetime]
+    detected_at: Mapped[datetime]
+    acknowledged_at: Mapped[datetime | None]
+    acknowledged_by: Mapped[str | None]
+    recovered_at: Mapped[datetime | None]
+    resolved_at: Mapped[datetime | None]
+    resolved_by: Mapped[str | None]
+    resolution: Mapped[str | None]
+    recurrences: Mapped[int] = mapped_column(default=0)
+
+
+class OutageServer(Base):
+    __tablename__ = "outage_servers"
+
+    outage_id: Mapped[int] = mapped_column(ForeignKey("outages.id"), primary_key=True)
+    server_id: Mapped[int] = mapped_column(ForeignKey("servers.id"), primary_key=True, index=True)
+
+
+class OutageCampaign(Base):
+    __tablename__ = "outage_campaigns"
+
+    outage_id: Mapped[int] = mapped_column(ForeignKey("outages.id"), primary_key=True)
+    campaign_id: Mapped[int] = mapped_column(ForeignKey("campaigns.id"), primary_key=True, index=True)
+    held: Mapped[bool] = mapped_column(default=False)
+
+
+class Timeline(Base):
+    """What happened, in order: audit log, outbox to Slack and source of the review."""
+
+    __tablename__ = "timeline"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    at: Mapped[datetime]
+    kind: Mapped[str] = mapped_column(String(40))
+    """noun.verb, as `campaign.pause_confirmed`."""
+    actor: Mapped[str]
+    text: Mapped[str]
+    data: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    outage_id: Mapped[int | None] = mapped_column(ForeignKey("outages.id"), index=True)
+    server_id: Mapped[int | None] = mapped_column(ForeignKey("servers.id"))
+    campaign_id: Mapped[int | None] = mapped_column(ForeignKey("campaigns.id"))
+    resend_id: Mapped[int | None] = mapped_column(ForeignKey("resends.id"))
+    notice_id: Mapped[int | None] = mapped_column(ForeignKey("notices.id"))
+    maintenance_id: Mapped[int | None] = mapped_column(ForeignKey("maintenance.id"))
+
+
+class Post(Base):
+    """One Slack message that should exist. The announcer makes it so: posted follows wanted."""
+
+    __tablename__ = "posts"
+    __table_args__ = (
+        Index(
+            "ix_posts_waiting",
+            "id",
+            sqlite_where=text("posted < wanted"),
+            postgresql_where=text("posted < wanted"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    key: Mapped[str] = mapped_column(String(60), unique=True)
+    """kind:id of what it shows, as `outage:3` or `timeline:41`; also in the message's metadata."""
+    parent_key: Mapped[str | None] = mapped_column(String(60))
+    """The key of the message whose thread it belongs in."""
+    broadcast: Mapped[bool] = mapped_column(default=False)
+    channel: Mapped[str | None] = mapped_column(String(20))
+    """Where it was posted; NULL until then."""
+    ts: Mapped[str | None] = mapped_column(String(24))
+    wanted: Mapped[int] = mapped_column(default=1)
+    posted: Mapped[int] = mapped_column(default=0)
+    shown: Mapped[str | None] = mapped_column(String(64))
+    """A hash of what was last shown: an edit that changes nothing is not sent."""
+    attempted_at: Mapped[datetime | None]
+    """Set before a first post leaves and kept until its ts is known: look for the message before posting again."""
+    attempts: Mapped[int] = mapped_column(default=0)
+    next_at: Mapped[datetime | None]
+    error: Mapped[str | None]
+    created_at: Mapped[datetime]
+
+
+class Approval(Base):
+    """A decision bound to the hash of exactly what is approved."""
+
+    __tablename__ = "approvals"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    subject: Mapped[str] = mapped_column(String(10))
+    """resend or notice."""
+    subject_id: Mapped[int] = mapped_column(BigInteger, index=True)
+    plan_hash: Mapped[str] = mapped_column(String(64))
+    state: Mapped[str] = mapped_column(String(10), default=ApprovalState.PENDING)
+    requested_by: Mapped[str]
+    requested_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    decided_by: Mapped[str | None]
+    decided_at: Mapped[datetime | None]
+    choice: Mapped[str | None] = mapped_column(String(10))
+    """all or canary, when approved."""
+
+
+class Resend(Base):
+    __tablename__ = "resends"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    outage_id: Mapped[int | None] = mapped_column(ForeignKey("outages.id"), index=True)
+    state: Mapped[str] = mapped_column(String(10), default=ResendState.PLANNED, index=True)
+    wish: Mapped[str] = mapped_column(String(10), default=ResendState.PLANNED)
+    campaign_ids: Mapped[list[int]] = mapped_column(default=list)
+    include_unknown: Mapped[bool] = mapped_column(default=False)
+    include_refused: Mapped[bool] = mapped_column(default=False)
+    plan_hash: Mapped[str] = mapped_column(String(64))
+    counts: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """What the plan found: safe, refused, unknown, permanent, suppressed, expired, never_attempted."""
+    total: Mapped[int]
+    wave: Mapped[int] = mapped_column(default=-1)
+    """The highest wave that may be sent: -1 none, 0 the canary of 1 %, 1 all."""
+    requested_by: Mapped[str]
+    created_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    note: Mapped[str | None]
+    """Why it is paused, void or cancelled."""
+
+
+class ResendItem(Base):
+    __tablename__ = "resend_items"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    campaign_id: Mapped[int] = mapped_column(
+        BigInteger, ForeignKey("campaigns.id"), primary_key=True, autoincrement=False
+    )
+    resend_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("resends.id"), primary_key=True, autoincrement=False)
+    n: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    wave: Mapped[int] = mapped_column(SmallInteger)
+    before: Mapped[str] = mapped_column(String(16))
+    """The delivery's status in the plan; it goes back to it when the resend is cancelled."""
+
+
+class Notice(Base):
+    __tablename__ = "notices"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    outage_id: Mapped[int | None] = mapped_column(ForeignKey("outages.id"))
+    state: Mapped[str] = mapped_column(String(10), default=NoticeState.DRAFT)
+    subject: Mapped[str]
+    text: Mapped[str]
+    campaign_ids: Mapped[list[int]] = mapped_column(default=list)
+    """Whose recipients it goes to; empty when the audience came from a CSV."""
+    campaign_id: Mapped[int | None] = mapped_column(ForeignKey("campaigns.id"))
+    """The mailing that carries it, with its frozen audience."""
+    plan_hash: Mapped[str | None] = mapped_column(String(64))
+    counts: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    created_by: Mapped[str]
+    created_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+
+
+class WebhookCall(Base):
+    """A notice on its way to a webhook: retried until it is taken, with an id that lets the receiver drop doubles."""
+
+    __tablename__ = "webhook_calls"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    notice_id: Mapped[int] = mapped_column(ForeignKey("notices.id"), unique=True)
+    call_id: Mapped[str] = mapped_column(String(64))
+    attempts: Mapped[int] = mapped_column(default=0)
+    next_at: Mapped[datetime | None]
+    delivered_at: Mapped[datetime | None]
+    given_up_at: Mapped[datetime | None]
+    error: Mapped[str | None]
+
+
+class Maintenance(Base):
+    __tablename__ = "maintenance"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    server_id: Mapped[int] = mapped_column(ForeignKey("servers.id"), index=True)
+    state: Mapped[str] = mapped_column(String(10), default=MaintenanceState.PROPOSED, index=True)
+    starts_at: Mapped[datetime]
+    ends_at: Mapped[datetime]
+    zone: Mapped[str] = mapped_column(String(40))
+    """The IANA zone in which the times were meant."""
+    reason: Mapped[str | None]
+    created_by: Mapped[str]
+    created_at: Mapped[datetime]
+    reminded_at: Mapped[datetime | None]
+    started_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+
+
+class Inbound(Base):
+    """Requests of Slack that were taken: a redelivery finds its key here and is dropped."""
+
+    __tablename__ = "inbound"
+
+    key: Mapped[str] = mapped_column(String(120), primary_key=True)
+    at: Mapped[datetime] = mapped_column(index=True)

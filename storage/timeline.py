@@ -1,0 +1,60 @@
+"""The timeline and the Slack posts that follow from it, written in the caller's transaction."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select, update
+
+from storage.db import Tx
+from storage.models import Post, Timeline
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What happened. `kind` is noun.verb; `text` is the sentence that people read."""
+
+    kind: str
+    text: str
+    actor: str
+    at: datetime
+    outage_id: int | None = None
+    server_id: int | None = None
+    campaign_id: int | None = None
+    resend_id: int | None = None
+    notice_id: int | None = None
+    maintenance_id: int | None = None
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+async def record(
+    tx: Tx, entry: Entry, *, post: bool = True, broadcast: bool = False, parent: str | None = None
+) -> Timeline:
+    """Write one entry. With `post` it is also announced: in the thread of its outage (or of `parent`, a post's key),
+    or in the channel when it has neither.
+    """
+    row = Timeline(**vars(entry))
+    tx.add(row)
+    await tx.flush()
+    if post:
+        thread = parent or (f"outage:{entry.outage_id}" if entry.outage_id else None)
+        await ensure_post(tx, f"timeline:{row.id}", entry.at, parent=thread, broadcast=broadcast)
+    return row
+
+
+async def ensure_post(tx: Tx, key: str, at: datetime, *, parent: str | None = None, broadcast: bool = False) -> None:
+    """The message `key` should exist and show the present state: made when there is none, otherwise edited."""
+    touched = await tx.scalar(update(Post).where(Post.key == key).values(wanted=Post.wanted + 1).returning(Post.id))
+    if touched is None:
+        tx.add(Post(key=key, parent_key=parent, broadcast=broadcast, created_at=at))
+        await tx.flush()
+
+
+async def of_outage(tx: Tx, outage_id: int) -> Sequence[Timeline]:
+    rows = await tx.scalars(select(Timeline).where(Timeline.outage_id == outage_id).order_by(Timeline.at, Timeline.id))
+    return rows.all()
+
+
+async def get(tx: Tx, entry_id: int) -> Timeline | None:
+    return await tx.get(Timeline, entry_id)

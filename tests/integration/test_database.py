@@ -1,0 +1,107 @@
+"""The database: both kinds, migrations, and its refusals in sentences."""
+
+import sqlite3
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, select, text
+
+from storage.db import Database, head_revision
+from storage.errors import StorageError
+from storage.models import Base, Server
+
+NOON = datetime(2026, 3, 29, 12, 0, tzinfo=UTC)
+
+
+async def test_it_keeps_times_aware_and_in_utc(db: Database) -> None:
+    async with db.transaction() as tx:
+        tx.add(Server(name="primary", host="mx1", port=25, created_at=NOON))
+    async with db.read() as tx:
+        server = (await tx.scalars(select(Server))).one()
+    assert server.created_at == NOON
+    assert server.created_at.tzinfo is UTC
+
+
+async def test_it_refuses_a_naive_time(db: Database) -> None:
+    with pytest.raises(Exception, match="naive datetime"):
+        async with db.transaction() as tx:
+            tx.add(Server(name="primary", host="mx1", port=25, created_at=NOON.replace(tzinfo=None)))
+
+
+async def test_migrations_make_exactly_the_models(db: Database) -> None:
+    def differences(connection: Connection) -> list[object]:
+        return list(compare_metadata(MigrationContext.configure(connection), Base.metadata))
+
+    async with db.connection() as connection:
+        assert await connection.run_sync(differences) == []
+    assert await db.revision() == head_revision()
+
+
+async def test_migrating_twice_changes_nothing(db: Database) -> None:
+    assert await db.migrate() == (head_revision(), head_revision())
+
+
+async def test_it_refuses_tables_of_a_newer_version(db: Database) -> None:
+    async with db.transaction() as tx:
+        await tx.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(StorageError, match="newer"):
+        await db.migrate()
+
+
+async def test_a_transaction_rolls_back_whole(db: Database) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with db.transaction() as tx:
+            tx.add(Server(name="primary", host="mx1", port=25, created_at=NOON))
+            await tx.flush()
+            _ = 1 / 0
+    async with db.read() as tx:
+        assert (await tx.scalars(select(Server))).all() == []
+
+
+async def test_a_locked_sqlite_file_is_a_sentence_and_changes_nothing(sqlite_template: Path, tmp_path: Path) -> None:
+    path = tmp_path / "locked.db"
+    path.write_bytes(sqlite_template.read_bytes())
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    database = Database(f"sqlite:///{path}", busy_timeout_ms=50)
+    try:
+        with pytest.raises(StorageError, match="locked by another program"):
+            async with database.transaction() as tx:
+                tx.add(Server(name="primary", host="mx1", port=25, created_at=NOON))
+        other.execute("ROLLBACK")
+        async with database.read() as tx:
+            assert (await tx.scalars(select(Server))).all() == []
+    finally:
+        other.close()
+        await database.close()
+
+
+async def test_a_full_disk_is_a_sentence_and_loses_nothing(sqlite_template: Path, tmp_path: Path) -> None:
+    path = tmp_path / "full.db"
+    path.write_bytes(sqlite_template.read_bytes())
+    database = Database(f"sqlite:///{path}")
+    try:
+        async with database.transaction() as tx:
+            tx.add(Server(name="kept", host="mx1", port=25, created_at=NOON))
+        # SQLite answers "database or disk is full" at this limit just as it does at ENOSPC.
+        with pytest.raises(StorageError, match="disk of the database is full"):
+            async with database.transaction() as tx:
+                pages = await tx.scalar(text("PRAGMA page_count"))
+                await tx.execute(text(f"PRAGMA max_page_count = {pages}"))
+                tx.add(Server(name="big", host="x" * 1_000_000, port=25, created_at=NOON))
+        async with database.read() as tx:
+            assert [server.name for server in await tx.scalars(select(Server))] == ["kept"]
+    finally:
+        await database.close()
+
+
+async def test_a_server_that_is_away_is_a_sentence() -> None:
+    database = Database("postgresql://nobody@127.0.0.1:1/none")
+    try:
+        with pytest.raises(StorageError, match="cannot be reached"):
+            await database.revision()
+    finally:
+        await database.close()
