@@ -87,6 +87,8 @@ class SendingSettings(_Section):
     """Failures in a row after which a worker stops trying a server until the monitor has judged it."""
     command_timeout: float = Field(default=60, gt=0)
     dot_timeout: float = Field(default=600, gt=0)
+    settle_timeout: float = Field(default=30, gt=0)
+    """How long a pause waits for replies to what is in flight; after it those deliveries are unknown."""
     helo_name: str = "localhost"
 
 

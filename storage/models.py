@@ -150,6 +150,8 @@ class Server(Base):
     backup_id: Mapped[int | None] = mapped_column(ForeignKey("servers.id"))
     failover_to_id: Mapped[int | None] = mapped_column(ForeignKey("servers.id"))
     """Set while another server carries this one's campaigns."""
+    failover_at: Mapped[datetime | None]
+    failover_by: Mapped[str | None]
     max_connections: Mapped[int] = mapped_column(default=10)
     rate_per_second: Mapped[int | None]
     health: Mapped[str] = mapped_column(String(12), default=Health.UNCHECKED)
@@ -172,10 +174,20 @@ class Evidence(Base):
     """What sending saw of a server: one row a flush in which something failed, or succeeded after a failure."""
 
     __tablename__ = "evidence"
+    __table_args__ = (
+        Index(
+            "ix_evidence_unjudged",
+            "id",
+            sqlite_where=text("judged_at IS NULL"),
+            postgresql_where=text("judged_at IS NULL"),
+        ),
+    )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     server_id: Mapped[int] = mapped_column(ForeignKey("servers.id"))
     at: Mapped[datetime] = mapped_column(index=True)
+    judged_at: Mapped[datetime | None]
+    """When the monitor took it into account; NULL until then, so that a restart judges nothing twice."""
     failed: Mapped[int]
     succeeded: Mapped[int]
     stage: Mapped[str | None] = mapped_column(String(12))
@@ -201,6 +213,8 @@ class Campaign(Base):
     hold_outage_id: Mapped[int | None] = mapped_column(ForeignKey("outages.id"))
     hold_maintenance_id: Mapped[int | None] = mapped_column(ForeignKey("maintenance.id"))
     wished_at: Mapped[datetime | None]
+    wished_by: Mapped[str | None]
+    """Who wished it, as a message names them: the second of two people is told of the first."""
     confirmed_at: Mapped[datetime | None]
     slipped: Mapped[int] = mapped_column(default=0)
     """How many went out between the last wish to stop and its confirmation."""
@@ -365,6 +379,8 @@ class Outage(Base):
     """The stage and reply that failed on opening: kept, never overwritten by later probes."""
     started_at: Mapped[datetime]
     detected_at: Mapped[datetime]
+    down_at: Mapped[datetime | None]
+    """When the monitor last found a server of it down. NULL: declared by hand, and the monitor saw nothing."""
     acknowledged_at: Mapped[datetime | None]
     acknowledged_by: Mapped[str | None]
     recovered_at: Mapped[datetime | None]
@@ -557,6 +573,21 @@ class Inbound(Base):
     """Requests of Slack that were taken: a redelivery finds its key here and is dropped."""
 
     __tablename__ = "inbound"
+    __table_args__ = (
+        Index(
+            "ix_inbound_open",
+            "at",
+            sqlite_where=text("done_at IS NULL"),
+            postgresql_where=text("done_at IS NULL"),
+        ),
+    )
 
     key: Mapped[str] = mapped_column(String(120), primary_key=True)
     at: Mapped[datetime] = mapped_column(index=True)
+    kind: Mapped[str] = mapped_column(String(10))
+    """command or action."""
+    payload: Mapped[dict[str, Any] | None]
+    """What is needed to carry it out or to answer it after a restart; NULL once it is done."""
+    started_at: Mapped[datetime | None]
+    """When its handler began. Taken but never begun: it can still be carried out; begun but not done: only told."""
+    done_at: Mapped[datetime | None]

@@ -35,10 +35,21 @@ def upgrade() -> None:
         "inbound",
         sa.Column("key", sa.String(length=120), nullable=False),
         sa.Column("at", storage.types.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("kind", sa.String(length=10), nullable=False),
+        sa.Column("payload", sa.JSON(), nullable=True),
+        sa.Column("started_at", storage.types.UtcDateTime(timezone=True), nullable=True),
+        sa.Column("done_at", storage.types.UtcDateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("key", name=op.f("pk_inbound")),
     )
     with op.batch_alter_table("inbound", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_inbound_at"), ["at"], unique=False)
+        batch_op.create_index(
+            "ix_inbound_open",
+            ["at"],
+            unique=False,
+            sqlite_where=sa.text("done_at IS NULL"),
+            postgresql_where=sa.text("done_at IS NULL"),
+        )
 
     op.create_table(
         "outages",
@@ -56,6 +67,7 @@ def upgrade() -> None:
         sa.Column("reply", sa.Text(), nullable=True),
         sa.Column("started_at", storage.types.UtcDateTime(timezone=True), nullable=False),
         sa.Column("detected_at", storage.types.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("down_at", storage.types.UtcDateTime(timezone=True), nullable=True),
         sa.Column("acknowledged_at", storage.types.UtcDateTime(timezone=True), nullable=True),
         sa.Column("acknowledged_by", sa.Text(), nullable=True),
         sa.Column("recovered_at", storage.types.UtcDateTime(timezone=True), nullable=True),
@@ -114,6 +126,8 @@ def upgrade() -> None:
         sa.Column("tls", sa.String(length=10), nullable=False),
         sa.Column("backup_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.Column("failover_to_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("failover_at", storage.types.UtcDateTime(timezone=True), nullable=True),
+        sa.Column("failover_by", sa.Text(), nullable=True),
         sa.Column("max_connections", sa.Integer(), nullable=False),
         sa.Column("rate_per_second", sa.Integer(), nullable=True),
         sa.Column("health", sa.String(length=12), nullable=False),
@@ -158,6 +172,7 @@ def upgrade() -> None:
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("server_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("at", storage.types.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("judged_at", storage.types.UtcDateTime(timezone=True), nullable=True),
         sa.Column("failed", sa.Integer(), nullable=False),
         sa.Column("succeeded", sa.Integer(), nullable=False),
         sa.Column("stage", sa.String(length=12), nullable=True),
@@ -168,6 +183,13 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("evidence", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_evidence_at"), ["at"], unique=False)
+        batch_op.create_index(
+            "ix_evidence_unjudged",
+            ["id"],
+            unique=False,
+            sqlite_where=sa.text("judged_at IS NULL"),
+            postgresql_where=sa.text("judged_at IS NULL"),
+        )
 
     op.create_table(
         "maintenance",
@@ -240,6 +262,7 @@ def upgrade() -> None:
         sa.Column("hold_outage_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.Column("hold_maintenance_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.Column("wished_at", storage.types.UtcDateTime(timezone=True), nullable=True),
+        sa.Column("wished_by", sa.Text(), nullable=True),
         sa.Column("confirmed_at", storage.types.UtcDateTime(timezone=True), nullable=True),
         sa.Column("slipped", sa.Integer(), nullable=False),
         sa.Column("server_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -253,9 +276,7 @@ def upgrade() -> None:
         sa.Column("finished_at", storage.types.UtcDateTime(timezone=True), nullable=True),
         sa.Column("expires_at", storage.types.UtcDateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(
-            ["hold_maintenance_id"],
-            ["maintenance.id"],
-            name=op.f("fk_campaigns_hold_maintenance_id_maintenance"),
+            ["hold_maintenance_id"], ["maintenance.id"], name=op.f("fk_campaigns_hold_maintenance_id_maintenance")
         ),
         sa.ForeignKeyConstraint(["hold_outage_id"], ["outages.id"], name=op.f("fk_campaigns_hold_outage_id_outages")),
         sa.ForeignKeyConstraint(["server_id"], ["servers.id"], name=op.f("fk_campaigns_server_id_servers")),

@@ -1,0 +1,288 @@
+"""Messages: compiled once, filled in for each recipient in microseconds.
+
+`compile_message` reads an .eml or templates, checks everything that can be checked without a recipient, and
+cuts the whole MIME message into segments. `render` only joins them: no EmailMessage is built for a recipient.
+
+Set by us in every message: Date, From, To, Subject, Message-ID, MIME-Version, List-Unsubscribe and
+List-Unsubscribe-Post where a link or address is given, and X-Holdfast-Campaign, the campaign's name, by which
+a server's log can be matched to a campaign. An .eml keeps its other headers, except those that belong to the
+copy it was saved from (Received, DKIM-Signature, ...) and To, Cc, Bcc.
+"""
+
+import hmac
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal
+
+from bot.errors import BadInputError
+from bot.mail.addresses import needs_smtputf8, shown
+from bot.mail.composing_encoding import (
+    BREAKS_HEADER,
+    CRLF,
+    dot_stuff,
+    header_date,
+    header_text,
+    mailbox,
+    one_newline,
+    quoted_printable,
+)
+from bot.mail.composing_parts import Draft, draft_from_eml, draft_from_templates, text_parts
+from bot.mail.composing_segments import Compiler
+from bot.mail.templates import escape
+
+__all__ = [
+    "CompiledMessage",
+    "Preview",
+    "Source",
+    "compile_message",
+    "dot_stuff",
+    "needs_smtputf8",
+    "notice_source",
+    "stable_message_id",
+]
+
+Unsubscribe = Literal["none", "mailto", "link"]
+
+BUILT_IN_FIELDS: Final = frozenset({"email", "unsubscribe_url"})
+MOST_SUBJECT_CHARS: Final = 1_000
+_GMAIL_CLIPS_AT: Final = 102_000  # octets of HTML, after which Gmail hides the rest
+_HEAVY: Final = 10_000_000
+
+# A value that is the same in HTML, text, quoted-printable and dot-stuffed, and short enough for a line of its
+# own. A space at its end or a dot at its beginning would need care.
+_SAFE: Final = r"!#$%()*+,/:;?@A-Z\[\\\]^_`a-z{|}~0-9-"
+_PLAIN_VALUE: Final = re.compile(rf"(?:[{_SAFE}](?:[ .{_SAFE}]{{0,68}}[.{_SAFE}])?)?")
+_ENVELOPE: Final = re.compile(r"[^\s<>,;:\"\\()\[\]\x00-\x20\x7f@]+@[A-Za-z0-9.-]+")
+_WAYS: Final = re.compile(r"<[!-;=?-~]{1,900}>(?:,\r\n <[!-;=?-~]{1,900}>)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a message is made from: an .eml's octets, or templates.
+
+    With `eml`, `sender` and `reply_to` replace its own when given, and the other fields stay empty. Without,
+    `sender`, `subject` and one of `html`, `text` are needed. `sender` and `reply_to` are written as in a
+    header: `Anna <anna@example.com>`.
+    """
+
+    eml: bytes | None = None
+    subject: str = ""
+    html: str | None = None
+    text: str | None = None
+    sender: str = ""
+    reply_to: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What one recipient would read."""
+
+    subject: str
+    text: str | None
+    html: str | None
+
+
+def notice_source(subject: str, text: str, sender: str, reply_to: str = "") -> Source:
+    """A source that says exactly this text, as text and as simple HTML; nothing in it is a template."""
+    paragraphs = [
+        "<p>" + "<br>\n".join(escape(line) for line in paragraph.split("\n")) + "</p>"
+        for paragraph in re.split(r"\n{2,}", one_newline(text).strip())
+    ]
+    html = '<!doctype html>\n<html><head><meta charset="utf-8"></head><body>\n' + "\n".join(paragraphs)
+    return Source(
+        subject=_verbatim(subject),
+        html=_verbatim(html + "\n</body></html>\n"),
+        text=_verbatim(one_newline(text).strip() + "\n"),
+        sender=sender,
+        reply_to=reply_to,
+    )
+
+
+def _verbatim(text: str) -> str:
+    return re.sub(r"\{(?=[{%#])", "{{ '{' }}", text)
+
+
+def stable_message_id(message_key: bytes, email: str, domain: str) -> str:
+    """The Message-ID of a message for one recipient: always the same, so that a resend is seen as the same.
+
+    `message_key` is secret to the message (16 octets or more), `email` normalised, `domain` ours in ASCII.
+    """
+    return f"<{hmac.digest(message_key, email.encode(), 'sha256')[:20].hex()}@{domain}>"
+
+
+def compile_message(
+    source: Source,
+    *,
+    fields: Collection[str] | Mapping[str, str] = (),
+    campaign: str = "",
+    unsubscribe: Unsubscribe = "none",
+) -> "CompiledMessage":
+    """Compile a message for recipients who have `fields`: their names, or a sample of one recipient's.
+
+    `email` and `unsubscribe_url` are fields of every recipient. With a sample the message is rendered once,
+    so that what only fails when filled in fails now. `unsubscribe` says what `render` will be given. Raises
+    BadInputError that names the template, the field or the header and what to do.
+    """
+    if source.eml is not None:
+        draft = draft_from_eml(source.eml, source.sender, source.reply_to)
+    else:
+        draft = draft_from_templates(source.subject, source.html, source.text, source.sender, source.reply_to)
+    declared = {*fields, "email", *(["unsubscribe_url"] if unsubscribe == "link" else [])}
+    compiled = CompiledMessage(draft, Compiler(draft, declared), campaign, unsubscribe)
+    if isinstance(fields, Mapping):
+        compiled.preview("someone@example.com", fields, unsubscribe_url="https://example.com/")
+    return compiled
+
+
+class CompiledMessage:
+    """A message that can be rendered for any recipient who has its fields.
+
+    `sender` is the envelope's sender, `fields` all names that it uses, `warnings` sentences for who sends it,
+    `size` about how many octets one copy has.
+    """
+
+    def __init__(self, draft: Draft, parts: Compiler, campaign: str, unsubscribe: Unsubscribe) -> None:
+        self.sender: Final = draft.sender
+        self._subject = parts.subject
+        self._templates = [(template.html, template) for template in parts.templates.values()]
+        self._pieces = parts.pieces
+        self._wire_pieces = [dot_stuff(piece) for piece in parts.pieces]
+        self._holes = [(hole, *places) for hole, places in parts.holes.items()]
+        self._blocks = parts.blocks
+        self._own_unsubscribe = draft.list_unsubscribe
+        label = header_text(" ".join(campaign.split()), len("X-Holdfast-Campaign: ")) if campaign else b""
+        campaign_line = b"X-Holdfast-Campaign: " + label + CRLF if label else b""
+        self._from = b"\r\nFrom: " + draft.from_header + b"\r\nTo: "
+        self._rest = campaign_line + draft.head + b"MIME-Version: 1.0\r\n"
+        used = [self._subject, *(template for _, template in self._templates)]
+        self.fields: Final = frozenset().union(*(template.fields for template in used))
+        self._uses_built_in = not self.fields.isdisjoint(BUILT_IN_FIELDS)
+        self.size: Final = parts.size
+        self.warnings: Final = (*draft.warnings, *self._worries(draft, unsubscribe))
+
+    def _worries(self, draft: Draft, unsubscribe: Unsubscribe) -> list[str]:
+        worries = []
+        if unsubscribe == "none" and not draft.list_unsubscribe:
+            worries.append("Nobody can unsubscribe from it: there is no link and no address for that.")
+        elif unsubscribe == "link" and "unsubscribe_url" not in self.fields:
+            worries.append("No {{ unsubscribe_url }} in its text: only mail programs will show how to unsubscribe.")
+        if not draft.subject:
+            worries.append("The subject is empty.")
+        if any(
+            part.html and len(part.text.encode("utf-8", "replace")) > _GMAIL_CLIPS_AT for part in text_parts(draft.root)
+        ):
+            worries.append("The HTML is larger than 102 KB: Gmail hides what comes after that.")
+        if self.size > _HEAVY:
+            worries.append(f"One copy has about {self.size // 1_000_000} MB. Many servers refuse that.")
+        if needs_smtputf8(self.sender):
+            worries.append("The sender's address is not ASCII: only servers with SMTPUTF8 take the message.")
+        return worries
+
+    def render(
+        self,
+        recipient: str,
+        fields: Mapping[str, str],
+        *,
+        message_id: str,
+        date: datetime,
+        name: str = "",
+        unsubscribe_url: str | None = None,
+        unsubscribe_mailto: str | None = None,
+        wire: bool = False,
+    ) -> bytes:
+        """The message for one recipient: CRLF, ASCII (but for an SMTPUTF8 address in To).
+
+        With `wire` it is dot-stuffed, as `dot_stuff` would do it but for next to nothing: what all recipients
+        share was stuffed when it was compiled, and every hole begins a line.
+
+        `recipient` is a normalised address, `message_id` from `stable_message_id`, `date` aware;
+        `unsubscribe_url` an https link of this recipient's own, taken as one-click (RFC 8058), and
+        `unsubscribe_mailto` an address. BadInputError when this recipient cannot be written to: a field is
+        missing, or one that lands in a header holds a line break. The others are not concerned.
+        """
+        if _ENVELOPE.fullmatch(recipient) is None:
+            raise BadInputError(f'The address "{shown(recipient)}" cannot stand in a header. Correct it.')
+        values = self._values(recipient, fields, unsubscribe_url)
+        pieces = self._wire_pieces.copy() if wire else self._pieces.copy()
+        for hole, in_text, in_html in self._holes:
+            value = hole.value(values, "HTML template" if in_html else "text template")
+            if _PLAIN_VALUE.fullmatch(value):
+                octets = value.encode()
+                for place in in_text:
+                    pieces[place] = octets
+                for place in in_html:
+                    pieces[place] = octets
+            else:
+                _fill(pieces, in_text, value, wire=wire)
+                _fill(pieces, in_html, str(escape(value)) if in_html else value, wire=wire)
+        for place, block in self._blocks:
+            octets = block.render(values)
+            pieces[place] = dot_stuff(octets) if wire else octets
+        return b"".join(
+            (
+                b"Date: ",
+                header_date(date),
+                self._from,
+                mailbox(name, recipient),
+                b"\r\nSubject: ",
+                self._subject_line(values),
+                b"\r\nMessage-ID: ",
+                message_id.encode(),
+                CRLF,
+                self._unsubscribe(unsubscribe_url, unsubscribe_mailto),
+                self._rest,
+                *pieces,
+            )
+        )
+
+    def preview(self, recipient: str, fields: Mapping[str, str], *, unsubscribe_url: str | None = None) -> Preview:
+        """What this recipient would read; raises as `render` does."""
+        values = self._values(recipient, fields, unsubscribe_url)
+        self._subject_line(values)
+        shown_parts: dict[bool, str] = {}
+        for html, template in self._templates:
+            shown_parts.setdefault(html, template.render(values))
+        return Preview(self._subject.render(values), shown_parts.get(False), shown_parts.get(True))
+
+    def _values(self, recipient: str, fields: Mapping[str, str], unsubscribe_url: str | None) -> Mapping[str, str]:
+        if not self._uses_built_in:
+            return fields
+        built_in = {"email": recipient} | ({"unsubscribe_url": unsubscribe_url} if unsubscribe_url else {})
+        return {**fields, **built_in}
+
+    def _subject_line(self, values: Mapping[str, str]) -> bytes:
+        subject = self._subject.render(values)
+        if BREAKS_HEADER.search(subject):
+            raise self._forged(values)
+        if len(subject) > MOST_SUBJECT_CHARS:
+            raise BadInputError(
+                f"The subject has {len(subject):,} characters for this recipient; {MOST_SUBJECT_CHARS:,} are possible."
+            )
+        return header_text(subject, len("Subject: "))
+
+    def _forged(self, values: Mapping[str, str]) -> BadInputError:
+        guilty = [field for field in sorted(self._subject.fields) if BREAKS_HEADER.search(values.get(field, ""))]
+        which = f'The field "{shown(guilty[0])}"' if guilty else "The subject"
+        return BadInputError(
+            f"{which} holds a line break or NUL, which in the subject would forge a header. "
+            "Correct this recipient's row, or take the field out of the subject."
+        )
+
+    def _unsubscribe(self, url: str | None, mailto: str | None) -> bytes:
+        if not url and not mailto:
+            return self._own_unsubscribe
+        ways = f"<{url}>,\r\n <mailto:{mailto}>" if url and mailto else f"<{url or 'mailto:' + str(mailto)}>"
+        if _WAYS.fullmatch(ways) is None:
+            raise BadInputError(f"The unsubscribe link {shown(ways)} cannot stand in a header. Correct it.")
+        if url and url.startswith("https://"):
+            return f"List-Unsubscribe: {ways}\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n".encode()
+        return f"List-Unsubscribe: {ways}\r\n".encode()
+
+
+def _fill(pieces: list[bytes], places: list[int], value: str, *, wire: bool) -> None:
+    if places:
+        octets = quoted_printable(value)
+        for place in places:
+            pieces[place] = dot_stuff(octets) if wire else octets

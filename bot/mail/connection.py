@@ -1,0 +1,315 @@
+"""One open, greeted, encrypted and authenticated session with a mail server, ready for messages.
+
+aiosmtplib does everything up to the first message, a stage at a time, so that what failed can be
+named; `bot.mail.wire` does the messages.
+"""
+
+import asyncio
+import functools
+import socket
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final, Literal, Self, cast
+
+import aiosmtplib
+from pydantic import SecretStr
+
+from bot.mail.replies import Reply, Stage
+from bot.mail.transaction import Features, Limits, Result, clean
+from bot.mail.wire import Wire
+
+# After these the password has not been judged, so another method is no second guess at it.
+_TRY_ANOTHER_METHOD: Final = frozenset({500, 501, 502, 503, 504, 534})
+
+Encryption = Literal["none", "starttls", "tls"]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where and how to connect. `tls`: in the clear, by STARTTLS (required), or from the first byte.
+
+    `context` defaults to the system's certificates; `helo` to this machine's full name.
+    """
+
+    host: str
+    port: int = 25
+    tls: Encryption = "none"
+    username: str | None = None
+    password: SecretStr | None = None
+    context: ssl.SSLContext | None = None
+    helo: str | None = None
+
+
+class Lost(Exception):  # noqa: N818 - what happened to the connection; it is never shown to people by itself
+    """No session came about: the stage that failed, the server's reply there, if any, and why in a sentence."""
+
+    def __init__(self, stage: Stage, reply: Reply | None, text: str) -> None:
+        super().__init__(text)
+        self.stage = stage
+        self.reply = reply
+        self.text = text
+
+
+class Connection:
+    """A session that carries one message at a time. How many it carries in all is its owner's affair."""
+
+    def __init__(self, wire: Wire, features: Features, limits: Limits) -> None:
+        self.features = features
+        self._wire = wire
+        self._limits = limits
+
+    @classmethod
+    async def open(cls, endpoint: Endpoint, limits: Limits | None = None) -> Self:
+        """Connect and log in; each stage has its own limit. Raises Lost, and leaves no socket behind."""
+        limits = limits or Limits()
+        opening = _Opening(endpoint, limits)
+        try:
+            wire, features = await opening.run()
+        except BaseException:
+            opening.hang_up()
+            raise
+        return cls(wire, features, limits)
+
+    @property
+    def is_open(self) -> bool:
+        """False once either side has hung up; then open another."""
+        return self._wire.is_open
+
+    @property
+    def why_closed(self) -> str:
+        """A sentence, empty while open."""
+        return self._wire.why_closed
+
+    async def send(self, sender: str, recipient: str, body: bytes, *, before_dot: Callable[[], bool]) -> Result:
+        """Send one message and say exactly how it ended; network trouble is a Result, never raised.
+
+        `body`: CRLF lines, dot-stuffed, ending with CRLF (ValueError otherwise). `before_dot` is called
+        synchronously right before the write that holds the final dot; it must not raise. When it
+        returns False nothing of the dot is written, the session is closed and the result is `withheld`.
+
+        After a refusal the session goes on (`is_open`). Cancelling a send aborts the connection and
+        loses the result, so a caller that needs it calls `abort()` instead, which ends the send at once.
+        """
+        try:
+            return await self._wire.transmit(sender, recipient, body, before_dot)
+        except asyncio.CancelledError:
+            self._wire.abort("The sending was cancelled.")
+            raise
+
+    async def close(self) -> None:
+        """Say QUIT and hang up, within `limits.quit`. A message under way is aborted."""
+        await self._wire.quit(self._limits.quit)
+
+    async def wait_closed(self) -> None:
+        """Until the socket is gone, by either side."""
+        await self._wire.wait_closed()
+
+    def abort(self) -> None:
+        """Hang up at once; a pending send ends with what is known of it."""
+        self._wire.abort()
+
+
+class _Opening:
+    """The stages before the first message; remembers the present one so that a failure can name it."""
+
+    def __init__(self, endpoint: Endpoint, limits: Limits) -> None:
+        self.endpoint = endpoint
+        self.limits = limits
+        self.stage = Stage.dns
+        self.limit = limits.dns
+        self.client = aiosmtplib.SMTP()
+        self.transport: asyncio.Transport | None = None
+
+    def enter(self, stage: Stage, limit: timedelta) -> float:
+        self.stage, self.limit = stage, limit
+        return limit.total_seconds()
+
+    def hang_up(self) -> None:
+        self.client.close()
+        if self.transport is not None:
+            self.transport.abort()  # over TLS a mere close would wait for the other side
+
+    async def run(self) -> tuple[Wire, Features]:
+        try:
+            await self._connect()
+            await self._greet()
+            await self._ehlo()
+            if self.endpoint.tls == "starttls":
+                await self._starttls()
+                await self._ehlo()
+            if self.endpoint.username is not None:
+                await self._login(self.endpoint.username, self.endpoint.password or SecretStr(""))
+            return self._take_over()
+        except aiosmtplib.SMTPResponseException as error:
+            raise self._refused(error) from error
+        except TimeoutError as error:
+            raise self._lost(f"did not answer within {self.limit.total_seconds():g} s") from error
+        except (OSError, aiosmtplib.SMTPException) as error:
+            raise self._lost(_reason(error)) from error
+
+    async def _connect(self) -> None:
+        """Resolve and connect here, so that a name, a port and a greeting that fail are told apart."""
+        loop = asyncio.get_running_loop()
+        endpoint = self.endpoint
+        try:
+            async with asyncio.timeout(self.enter(Stage.dns, self.limits.dns)):
+                found = await loop.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
+        except UnicodeError as error:  # an empty or overlong label
+            raise socket.gaierror(str(error)) from error
+        failure: OSError = OSError("has no address")
+        for family, kind, protocol, _, address in found:
+            try:
+                sock = await self._dial(socket.socket(family, kind, protocol), address)
+            except OSError as error:
+                failure = error
+            else:
+                self.client = await self._client(sock)
+                return
+        raise failure
+
+    async def _dial(self, sock: socket.socket, address: tuple[str | int, ...] | tuple[int, bytes]) -> socket.socket:
+        try:
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            async with asyncio.timeout(self.enter(Stage.connect, self.limits.connect)):
+                await asyncio.get_running_loop().sock_connect(sock, address)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    async def _client(self, sock: socket.socket) -> aiosmtplib.SMTP:
+        endpoint = self.endpoint
+        try:
+            context = endpoint.context
+            if context is None and endpoint.tls != "none":
+                context = await asyncio.to_thread(_system_context)
+            return aiosmtplib.SMTP(
+                hostname=endpoint.host,
+                sock=sock,
+                use_tls=endpoint.tls == "tls",
+                start_tls=False,
+                tls_context=context,
+                local_hostname=endpoint.helo or await asyncio.to_thread(_own_name),
+            )
+        except BaseException:
+            sock.close()
+            raise
+
+    async def _greet(self) -> None:
+        try:
+            await self.client.connect(timeout=self.enter(Stage.greeting, self.limits.greeting))
+        except aiosmtplib.SMTPConnectResponseError:
+            raise
+        except aiosmtplib.SMTPConnectError as error:
+            # The socket is connected, so what is not the greeting can only be the TLS handshake.
+            if not isinstance(error.__cause__, aiosmtplib.SMTPException):
+                self.stage = Stage.starttls
+            raise
+        self._keep_transport()
+
+    async def _ehlo(self) -> None:
+        limit = self.enter(Stage.ehlo, self.limits.ehlo)
+        try:
+            await self.client.ehlo(timeout=limit)
+        except aiosmtplib.SMTPHeloError as error:
+            if not 500 <= error.code <= 504:
+                raise
+            await self.client.helo(timeout=limit)
+
+    async def _starttls(self) -> None:
+        limit = self.enter(Stage.starttls, self.limits.starttls)
+        if not self.client.supports_extension("starttls"):
+            raise aiosmtplib.SMTPNotSupported("does not offer STARTTLS")
+        await self.client.starttls(server_hostname=self.endpoint.host, timeout=limit)
+        self._keep_transport()
+
+    async def _login(self, username: str, password: SecretStr) -> None:
+        """Try the methods that both sides know, but never guess a refused password twice: that locks accounts."""
+        limit = self.enter(Stage.auth, self.limits.auth)
+        client = self.client
+        methods = {"plain": client.auth_plain, "login": client.auth_login, "cram-md5": client.auth_crammd5}
+        if self.endpoint.tls == "none":
+            methods = dict(reversed(methods.items()))
+        refusal: aiosmtplib.SMTPException = aiosmtplib.SMTPNotSupported(
+            "offers no way to log in that we know (PLAIN, LOGIN, CRAM-MD5)"
+        )
+        for name, method in methods.items():
+            if name not in client.server_auth_methods:
+                continue
+            try:
+                await method(username, password.get_secret_value(), timeout=limit)
+            except aiosmtplib.SMTPAuthenticationError as error:
+                if error.code not in _TRY_ANOTHER_METHOD:
+                    raise
+                refusal = error
+            else:
+                return
+        raise refusal
+
+    def _keep_transport(self) -> None:
+        # uvloop's transports are no subclasses of asyncio's, they only behave alike.
+        self.transport = cast("asyncio.Transport", self.client.transport)
+
+    def _take_over(self) -> tuple[Wire, Features]:
+        """Hand the socket from aiosmtplib to a Wire, with what it had already read. No await in between."""
+        client, protocol, transport = self.client, self.client.protocol, self.transport
+        if protocol is None or transport is None or transport.is_closing():
+            raise aiosmtplib.SMTPServerDisconnected("Connection lost")
+        leftover = bytes(protocol._buffer)  # noqa: SLF001 - there is no public word for what it read too far
+        features = _features(client)
+        return Wire(transport, features, self.limits, leftover), features
+
+    def _refused(self, error: aiosmtplib.SMTPResponseException) -> Lost:
+        text = clean(error.message)
+        if not 200 <= error.code <= 599:
+            return self._lost(f"answered what is not SMTP ({text})")
+        return self._lost(f"answered {error.code} {text}", Reply(error.code, text))
+
+    def _lost(self, what: str, reply: Reply | None = None) -> Lost:
+        return Lost(self.stage, reply, f"{self.endpoint.host}:{self.endpoint.port} {what} at {self.stage}.")
+
+
+def _reason(error: Exception) -> str:
+    """Why, as the rest of a sentence that begins with the server's name."""
+    cause = error.__cause__ if isinstance(error, aiosmtplib.SMTPConnectError) and error.__cause__ else error
+    match cause:
+        case socket.gaierror():
+            return "cannot be found in the DNS"
+        case ssl.SSLCertVerificationError():
+            return f"shows a certificate that cannot be trusted ({clean(cause.verify_message)})"
+        case ssl.SSLError():
+            return f"failed the TLS handshake ({clean(str(cause))})"
+        case ConnectionRefusedError():
+            return "refused the connection"
+        case aiosmtplib.SMTPNotSupported():
+            return cause.message
+        case ConnectionError():
+            return "closed the connection"
+        case OSError():
+            return f"cannot be reached ({clean(cause.strerror or str(cause))})"
+        case _:
+            return f"failed ({clean(str(cause))})"
+
+
+def _features(client: aiosmtplib.SMTP) -> Features:
+    extensions = client.esmtp_extensions
+    size = extensions.get("size")
+    return Features(
+        pipelining="pipelining" in extensions,
+        eight_bit="8bitmime" in extensions,
+        smtputf8="smtputf8" in extensions,
+        size=None if size is None else int(size) if size.isdecimal() else 0,
+    )
+
+
+@functools.cache
+def _system_context() -> ssl.SSLContext:
+    return ssl.create_default_context()
+
+
+@functools.cache
+def _own_name() -> str:
+    return socket.getfqdn()

@@ -1,0 +1,221 @@
+"""A job: one campaign, or a resend's part of one, being sent by this worker.
+
+It leases a range of the ledger at a time, hands out its rows in order, and takes each back as an ending. Stopping a
+job is a flag that is read immediately before each final dot, so nothing leaves after it is set.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import structlog
+
+from bot.clock import now
+from bot.errors import BotError
+from bot.mail.ledger import Ledger
+from storage import deliveries, leases
+from storage.db import Database
+from storage.deliveries import Ending, Row
+from storage.errors import StorageError
+from storage.models import DeliveryStatus, Retry
+from storage.sending import Work
+
+log = structlog.get_logger()
+
+LEASE_ROWS = 500
+REFILL_BELOW = 250
+TRIES_MAX = 3
+"""Connections that one delivery may lose before it counts as failed; it must not hold up the others for ever."""
+_ENDINGS_REMEMBERED = 20_000
+
+Key = tuple[int, int | None]
+"""(campaign id, resend id or None): what a job is known by."""
+
+Compose = Callable[[Row], bytes]
+"""Row -> the message, CRLF and dot-stuffed. Raises BotError for a recipient whose fields cannot be used."""
+
+
+@dataclass(slots=True)
+class _Range:
+    """A lease in this process: how many of its rows have no ending yet."""
+
+    lease_id: int
+    open: int
+
+
+@dataclass(slots=True)
+class Item:
+    """One row that was handed out."""
+
+    row: Row
+    range: _Range
+    tries: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """See the module. `sender` is the envelope's sender; `compose` makes the message of a row."""
+
+    db: Database
+    ledger: Ledger
+    worker: str
+    boot_id: str
+    work: Work
+    sender: str
+    compose: Compose
+    stopped: bool = False
+    in_flight: int = 0
+    exhausted: bool = False
+    suppressed: set[str] = field(default_factory=set)
+    """Addresses suppressed since their rows were leased."""
+    _waiting: deque[Item] = field(default_factory=deque)
+    _ranges: dict[int, _Range] = field(default_factory=dict)
+    _ended_at: deque[datetime] = field(default_factory=lambda: deque(maxlen=_ENDINGS_REMEMBERED))
+    _after: int = 0
+    _filling: asyncio.Task[None] | None = None
+    _settled: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def key(self) -> Key:
+        return self.work.campaign_id, self.work.resend_id
+
+    @property
+    def has_rows(self) -> bool:
+        return bool(self._waiting)
+
+    def take(self) -> Item | None:
+        """The next row to send, or None. Suppressed addresses and expired offers end here, at the last moment."""
+        while self._waiting and not self.stopped:
+            item = self._waiting.popleft()
+            if item.row.suppressed or item.row.email_key in self.suppressed:
+                self._set_aside(item, DeliveryStatus.SUPPRESSED, "the address is suppressed")
+            elif self.work.expires_at is not None and now() >= self.work.expires_at:
+                self._set_aside(item, DeliveryStatus.EXPIRED, "the offer has expired")
+            else:
+                self.in_flight += 1
+                return item
+        return None
+
+    def put_back(self, item: Item) -> None:
+        """Nothing of it left: it waits again, first in line."""
+        self._landed()
+        self._waiting.appendleft(item)
+
+    def settle(self, item: Item, ending: Ending, *, lost_by_us: bool = False) -> None:
+        """The end of one attempt, into the ledger."""
+        self._landed()
+        self._ended_at.append(ending.at)
+        self._end(item, ending, lost_by_us=lost_by_us)
+
+    def _landed(self) -> None:
+        self.in_flight -= 1
+        if self.in_flight == 0:
+            self._settled.set()
+
+    def _set_aside(self, item: Item, status: DeliveryStatus, why: str) -> None:
+        ending = Ending(
+            campaign_id=self.work.campaign_id,
+            n=item.row.n,
+            status=status,
+            at=now(),
+            reply=why,
+            retry=Retry.NEVER,
+            attempted=False,
+        )
+        self._end(item, ending)
+
+    def _end(self, item: Item, ending: Ending, *, lost_by_us: bool = False) -> None:
+        self.ledger.add(ending, lost_by_us=lost_by_us)
+        item.range.open -= 1
+        if item.range.open == 0:
+            self._ranges.pop(item.range.lease_id, None)
+            self.ledger.end_lease(item.range.lease_id)
+
+    def ended_since(self, moment: datetime | None) -> int:
+        """How many attempts ended since then: what slipped out after a wish to stop."""
+        return 0 if moment is None else sum(at > moment for at in self._ended_at)
+
+    def refill(self, wake: Callable[[], None]) -> None:
+        """Lease more rows in the background when few are left. `wake` is called when there are some."""
+        if self._filling is not None:
+            if not self._filling.done():
+                return
+            self._filling.result()
+            self._filling = None
+        if not self.stopped and not self.exhausted and len(self._waiting) < REFILL_BELOW:
+            self._filling = asyncio.create_task(self._lease(wake))
+
+    async def _lease(self, wake: Callable[[], None]) -> None:
+        try:
+            rows, lease_id = await self._take_range()
+        except StorageError as error:
+            log.warning("no rows can be leased", reason=str(error))
+            await asyncio.sleep(1)
+            return
+        if not rows:
+            self.exhausted = True
+            return
+        self._after = rows[-1].n
+        leased = _Range(lease_id, len(rows))
+        self._ranges[lease_id] = leased
+        self._waiting.extend(Item(row, leased) for row in rows)
+        wake()
+
+    async def _take_range(self) -> tuple[list[Row], int]:
+        campaign_id, resend_id = self.key
+        async with self.db.transaction() as tx:
+            if resend_id is None:
+                rows = await deliveries.queued(tx, campaign_id, self._after, LEASE_ROWS)
+            else:
+                rows = await deliveries.queued_again(
+                    tx, campaign_id, resend_id, self.work.wave, self._after, LEASE_ROWS
+                )
+            if not rows:
+                return [], 0
+            lease = leases.new(campaign_id, resend_id, rows[0].n, rows[-1].n, self.worker, self.boot_id, now())
+            await leases.take(tx, lease)
+        return rows, lease.id
+
+    async def stop(self) -> None:
+        """No further dot leaves. Waits for a lease that is being taken, so that none is forgotten."""
+        self.stopped = True
+        if self._filling is not None:
+            await asyncio.wait([self._filling])
+
+    async def wait_settled(self, within: float | None) -> bool:
+        """Wait until nothing is in flight, at most `within` seconds."""
+        self._settled.clear()
+        if self.in_flight == 0:
+            return True
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._settled.wait(), within)
+        return self.in_flight == 0
+
+    async def give_up_leases(self) -> None:
+        """Return what was leased and not sent. Only when nothing is in flight and the ledger is flushed."""
+        self._waiting.clear()
+        async with self.db.transaction() as tx:
+            await leases.end(tx, list(self._ranges))
+        self._ranges.clear()
+
+    def start_over(self) -> None:
+        """Look at the ledger from its beginning again, for rows that were queued meanwhile."""
+        self._after = 0
+        self.exhausted = False
+
+
+def unusable(campaign_id: int, item: Item, server_id: int, error: BotError) -> Ending:
+    """A recipient whose message cannot be made: never sent, and the ledger says why."""
+    return Ending(
+        campaign_id=campaign_id,
+        n=item.row.n,
+        status=DeliveryStatus.FAILED_PERMANENT,
+        at=now(),
+        server_id=server_id,
+        reply=str(error)[:200],
+        retry=Retry.AFTER_FIX,
+        attempted=False,
+    )

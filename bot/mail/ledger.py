@@ -1,0 +1,156 @@
+"""Results on their way from the wire to the ledger: nothing is forgotten before the database has it.
+
+A result is in the journal from the moment the server answered. It is written to the database with the others of the
+last 50 ms in one transaction, together with the per-minute counts, the evidence about servers, the suppressions and
+the end of leases; only then does the journal let go of it. While the database does not take results (a full disk, a
+lock), no further message leaves.
+"""
+
+import asyncio
+import contextlib
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+
+from bot.clock import now
+from bot.mail.journal import Journal
+from storage import deliveries, leases, sending
+from storage.db import Database, Tx
+from storage.deliveries import Ending
+from storage.errors import StorageError
+from storage.models import Evidence
+
+log = structlog.get_logger()
+
+FLUSH_EVERY = timedelta(milliseconds=50)
+FLUSH_AT = 500
+BACKLOG_MAX = 5_000
+"""Results that may wait for the database before sending stops; far below what the journal holds."""
+
+
+@dataclass(slots=True)
+class Testimony:
+    """What sending saw of one server since the last flush."""
+
+    failed: int = 0
+    succeeded: int = 0
+    stage: str | None = None
+    code: int | None = None
+    text: str | None = None
+    failing: bool = False
+    """Whether the last flush saw failures: then even a mere success is worth a row."""
+
+    def good(self) -> None:
+        self.succeeded += 1
+
+    def bad(self, stage: str, code: int | None, text: str) -> None:
+        self.failed += 1
+        self.stage, self.code, self.text = stage, code, text
+
+    def take(self, server_id: int, at: datetime) -> Evidence | None:
+        """The row to write, if there is anything to say; counting starts again."""
+        row = None
+        if self.failed or (self.succeeded and self.failing):
+            row = Evidence(
+                server_id=server_id,
+                at=at,
+                failed=self.failed,
+                succeeded=self.succeeded,
+                stage=self.stage if self.failed else None,
+                code=self.code if self.failed else None,
+                text=self.text if self.failed else None,
+            )
+        self.failing = bool(self.failed)
+        self.failed = self.succeeded = 0
+        return row
+
+
+class Ledger:
+    """Collects endings and writes them. One for each worker."""
+
+    def __init__(self, db: Database, journal: Journal) -> None:
+        self._db = db
+        self._journal = journal
+        self._endings: list[Ending] = []
+        self._about_us: list[bool] = []
+        self._suppress: list[tuple[str, str]] = []
+        self._ended_leases: list[int] = []
+        self._testimony: dict[int, Testimony] = defaultdict(Testimony)
+        self._wake = asyncio.Event()
+        self._flushing = asyncio.Lock()
+        self.stuck: str | None = None
+        """Why the database does not take results; None while it does."""
+
+    @property
+    def may_send(self) -> bool:
+        return self.stuck is None and len(self._endings) < BACKLOG_MAX
+
+    def add(self, ending: Ending, *, lost_by_us: bool = False) -> None:
+        """One result. `lost_by_us`: it failed for a reason that is not the recipient's, so an outage may claim it."""
+        self._endings.append(ending)
+        self._about_us.append(lost_by_us)
+        if len(self._endings) >= FLUSH_AT:
+            self._wake.set()
+
+    def suppress(self, email_key: str, reason: str) -> None:
+        self._suppress.append((email_key, reason))
+
+    def end_lease(self, lease_id: int) -> None:
+        """Every delivery of the lease has a result here; the lease ends with them, in one transaction."""
+        self._ended_leases.append(lease_id)
+
+    def about(self, server_id: int) -> Testimony:
+        return self._testimony[server_id]
+
+    async def run(self) -> None:
+        """Flush for ever. The last flush is the caller's, by `flush`, after cancelling this."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), FLUSH_EVERY.total_seconds())
+            self._wake.clear()
+            try:
+                await asyncio.shield(self.flush())
+            except StorageError as error:
+                if self.stuck is None:
+                    log.exception("the ledger cannot be written; sending stops until it can")
+                self.stuck = str(error)
+                await asyncio.sleep(1)
+            else:
+                self.stuck = None
+
+    async def flush(self) -> None:
+        """Write all that has come in. Raises StorageError, and then keeps everything for the next try."""
+        async with self._flushing:
+            endings, about_us = list(self._endings), list(self._about_us)
+            suppress, ended = list(self._suppress), list(self._ended_leases)
+            evidence = [row for server, t in self._testimony.items() if (row := t.take(server, now()))]
+            if not (endings or suppress or ended or evidence):
+                return
+            mark = self._journal.mark()
+            try:
+                async with self._db.transaction() as tx:
+                    await self._stamp(tx, endings, about_us)
+                    await deliveries.write(tx, endings)
+                    for reason in {reason for _, reason in suppress}:
+                        keys = [key for key, why in suppress if why == reason]
+                        await deliveries.suppress(tx, keys, reason, now())
+                    await sending.testify(tx, evidence)
+                    await leases.end(tx, ended)
+            except StorageError:
+                for row in evidence:
+                    self._testimony[row.server_id].failed += row.failed
+                raise
+            self._journal.checkpoint(mark)
+            del self._endings[: len(endings)], self._about_us[: len(about_us)]
+            del self._suppress[: len(suppress)], self._ended_leases[: len(ended)]
+
+    async def _stamp(self, tx: Tx, endings: list[Ending], about_us: list[bool]) -> None:
+        lost = [ending for ending, ours in zip(endings, about_us, strict=True) if ours]
+        if not lost:
+            return
+        outages = await deliveries.open_outages(tx)
+        for ending in lost:
+            if ending.server_id is not None:
+                ending.outage_id = outages.get(ending.server_id)

@@ -1,0 +1,82 @@
+"""From a campaign's row to a function that makes the message of each recipient."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from email.utils import parseaddr
+
+from bot.clock import now
+from bot.config import Settings
+from bot.mail.composing import (
+    CompiledMessage,
+    Source,
+    Unsubscribe,
+    compile_message,
+    dot_stuff,
+    stable_message_id,
+)
+from bot.mail.links import Links
+from storage import recipients, sending
+from storage.db import Database
+from storage.deliveries import Row
+from storage.models import Message
+from storage.sending import Work
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A message ready for its recipients: the envelope's sender, and row -> octets (CRLF, dot-stuffed)."""
+
+    sender: str
+    compose: Callable[[Row], bytes]
+
+
+def source_of(message: Message) -> Source:
+    return Source(
+        eml=message.eml,
+        subject=message.subject or "",
+        html=message.html,
+        text=message.text,
+        sender=message.sender,
+        reply_to=message.reply_to or "",
+    )
+
+
+def unsubscribe_of(settings: Settings) -> Unsubscribe:
+    """Which way out customers are given: a link where we have a public address, else mail, else none."""
+    if settings.public_url is not None:
+        return "link"
+    return "mailto" if settings.unsubscribe_mailto is not None else "none"
+
+
+async def prepare(db: Database, settings: Settings, work: Work) -> Prepared:
+    """Read and compile the campaign's message. Raises BadInputError when it cannot be compiled."""
+    async with db.read() as tx:
+        message = await sending.message(tx, work.campaign_id)
+        names = await recipients.field_names(tx, work.campaign_id)
+    compiled = compile_message(
+        source_of(message), fields=names, campaign=work.name, unsubscribe=unsubscribe_of(settings)
+    )
+    return Prepared(compiled.sender, _composer(compiled, message, work.campaign_id, settings))
+
+
+def _composer(
+    compiled: CompiledMessage, message: Message, campaign_id: int, settings: Settings
+) -> Callable[[Row], bytes]:
+    key = bytes.fromhex(message.key)
+    domain = parseaddr(compiled.sender)[1].rpartition("@")[2] or "localhost"
+    base = settings.public_url.rstrip("/") + "/u/" if settings.public_url is not None else None
+    links = Links([settings.signing_key()])
+    mailto = settings.unsubscribe_mailto
+
+    def compose(row: Row) -> bytes:
+        content = compiled.render(
+            row.email,
+            row.fields,
+            message_id=stable_message_id(key, row.email, domain),
+            date=now(),
+            unsubscribe_url=base + links.make(campaign_id, row.n) if base is not None else None,
+            unsubscribe_mailto=mailto,
+        )
+        return dot_stuff(content)
+
+    return compose

@@ -1,0 +1,117 @@
+"""The words of one SMTP transaction: its limits, its commands, its replies and how it ended."""
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final, NamedTuple
+
+from bot.mail.replies import Reply, Stage
+
+MAX_TEXT: Final = 2000
+"""Characters kept of one reply."""
+
+_FORBIDDEN: Final = re.compile("[\x00-\x1f\x7f<>\ud800-\udfff]")
+_CONTROLS: Final = re.compile(r"(?:[^\S\n]|[\x00-\x09\x0b-\x1f\x7f-\x9f])+")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long each stage may take. The defaults are those of RFC 5321 4.5.3.2; it sets none for
+    connecting, TLS, login and QUIT.
+    """
+
+    dns: timedelta = timedelta(seconds=30)
+    connect: timedelta = timedelta(seconds=30)
+    greeting: timedelta = timedelta(minutes=5)
+    ehlo: timedelta = timedelta(minutes=5)
+    starttls: timedelta = timedelta(minutes=1)
+    auth: timedelta = timedelta(minutes=1)
+    mail: timedelta = timedelta(minutes=5)
+    rcpt: timedelta = timedelta(minutes=5)
+    data: timedelta = timedelta(minutes=2)
+    body: timedelta = timedelta(minutes=3)
+    dot: timedelta = timedelta(minutes=10)
+    quit: timedelta = timedelta(seconds=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What the server announced after EHLO. `size` in octets: None when not announced, 0 for no limit."""
+
+    pipelining: bool = False
+    eight_bit: bool = False
+    smtputf8: bool = False
+    size: int | None = None
+
+
+class Result(NamedTuple):
+    """How a transaction ended.
+
+    `stage` is where it ended; `reply` the server's answer there, None when the connection was lost,
+    timed out or spoke nonsense (`text` then says why). `sent`: the final dot was written. `withheld`:
+    `before_dot` said no, nothing was sent, the recipient stays queued.
+    """
+
+    stage: Stage
+    reply: Reply | None
+    sent: bool
+    text: str = ""
+    withheld: bool = False
+
+
+def clean(text: str) -> str:
+    """A reply's text made fit to store and show: printable, lines kept, bounded."""
+    return _CONTROLS.sub(" ", text).strip()[:MAX_TEXT]
+
+
+def read_reply(lines: list[bytes]) -> Reply:
+    """A reply from its lines, which all begin with the same three digits."""
+    text = b"\n".join(line[4:].strip() for line in lines).decode("utf-8", "replace")
+    return Reply(int(lines[-1][:3]), text[:MAX_TEXT] if text.isprintable() else clean(text))
+
+
+def envelope(features: Features, sender: str, recipient: str, body: bytes) -> list[bytes] | Result:
+    """The commands of a transaction in order of their steps, or a refusal that needs no server."""
+    if _FORBIDDEN.search(sender):
+        return _refused(Stage.mail, 553, "5.1.7 The sender's address contains characters that SMTP forbids.")
+    if _FORBIDDEN.search(recipient) or not recipient:
+        return _refused(
+            Stage.rcpt, 553, "5.1.3 The recipient's address is empty or contains characters that SMTP forbids."
+        )
+    options = ""
+    if features.size is not None:
+        if 0 < features.size < len(body):
+            text = (
+                f"5.3.4 The message has {len(body):,} bytes, the server takes at most {features.size:,}. "
+                "Make it smaller or raise the server's limit."
+            )
+            return _refused(Stage.mail, 552, text)
+        options = f" SIZE={len(body)}"
+    if not body.isascii():
+        if not features.eight_bit:
+            # RFC 6152 3: without the announcement 8-bit text must not be sent.
+            return _refused(
+                Stage.mail, 554, "5.6.3 The message contains 8-bit text, and the server does not announce 8BITMIME."
+            )
+        options += " BODY=8BITMIME"
+    if not (sender.isascii() and recipient.isascii()):
+        if not features.smtputf8:
+            return _refused(
+                Stage.mail, 553, "5.6.7 The address is not ASCII, and the server does not announce SMTPUTF8."
+            )
+        options += " SMTPUTF8"
+    return [
+        b"RSET\r\n",
+        f"MAIL FROM:<{sender}>{options}\r\n".encode(),
+        f"RCPT TO:<{recipient}>\r\n".encode(),
+        b"DATA\r\n",
+    ]
+
+
+def _refused(stage: Stage, code: int, text: str) -> Result:
+    return Result(stage, Reply(code, text), sent=False)
+
+
+def excerpt(line: bytes) -> str:
+    """The beginning of what a server said, quoted for a sentence."""
+    return repr(clean(line[:120].decode("utf-8", "replace")))

@@ -1,0 +1,306 @@
+"""Campaigns: looked at, started, paused, resumed and cancelled by people."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from itertools import groupby
+from typing import Any
+
+from bot.access import Access, Actor
+from bot.clock import now
+from bot.config import Settings
+from bot.errors import NotFoundError, WrongStateError
+from bot.services import holding
+from bot.services.campaign_results import (
+    CampaignRow,
+    CampaignStatus,
+    Moved,
+    MoveResult,
+    PauseResult,
+    ResumeResult,
+    cancel_text,
+    check,
+    hold_phrase,
+    pause_text,
+    remaining,
+    resume_text,
+    start_text,
+)
+from bot.services.names import ALL, complete
+from bot.services.words import joined
+from storage import campaigns, deliveries, timeline, workers
+from storage.campaigns import Placed
+from storage.db import Database, Tx
+from storage.models import Campaign, CampaignState, DeliveryStatus, Hold
+from storage.timeline import Entry
+
+__all__ = ["CampaignRow", "CampaignStatus", "Campaigns", "MoveResult", "Moved", "PauseResult", "ResumeResult"]
+
+_WHEN_NONE = "Import one with: holdfast import NAME message.eml recipients.csv"
+
+
+class Campaigns:
+    """The campaigns that people imported. Changes are conditional: of two people at once, one is told of the other."""
+
+    def __init__(self, db: Database, settings: Settings, access: Access) -> None:
+        self._db = db
+        self._settings = settings
+        self._access = access
+
+    # For other services, inside their transaction.
+    hold = staticmethod(holding.hold)
+    release = staticmethod(holding.release)
+
+    async def find(self, word: str) -> Campaign:
+        """The campaign that is meant. Raises NotFoundError that names the near ones."""
+        async with self._db.read() as tx:
+            return (await _find(tx, word)).campaign
+
+    async def status(self, word: str) -> CampaignStatus:
+        at = now()
+        async with self._db.read() as tx:
+            placed = await _find(tx, word)
+            campaign = placed.campaign
+            counts = await deliveries.counts(tx, campaign.id)
+            rate = await deliveries.rate_per_minute(tx, [campaign.id], at)
+            outages = await campaigns.outages_of(tx, [campaign.id])
+            obstacles = await holding.Obstacles.read(tx, at)
+            sender_alive = await workers.alive(tx, at)
+        ended = campaign.state in {CampaignState.FINISHED, CampaignState.CANCELLED}
+        return CampaignStatus(
+            campaign=campaign,
+            server=placed.server,
+            carrier=placed.carrier,
+            counts=counts,
+            rate_per_minute=rate,
+            remaining=remaining(campaign, counts, rate),
+            outage_id=outages.get(campaign.id),
+            hold=hold_phrase(campaign, at),
+            obstacle=None if ended else obstacles.of(placed),
+            sender_alive=sender_alive,
+        )
+
+    async def start(self, actor: Actor, word: str) -> MoveResult:
+        """Begin to send a scheduled campaign. Raises WrongStateError when it is not one, or cannot be sent now."""
+        self._access.require(actor, "campaign.start")
+        at = now()
+        async with self._db.transaction() as tx:
+            placed = await _find(tx, word, lock=True)
+            campaign = placed.campaign
+            check("start", campaign, at)
+            _check_way(placed, await holding.Obstacles.read(tx, at), "was not started")
+            started = await campaigns.move(
+                tx,
+                [campaign.id],
+                [CampaignState.SCHEDULED],
+                state=CampaignState.SENDING,
+                wish=CampaignState.SENDING,
+                started_at=at,
+                **holding.wished(actor, at),
+            )
+            await _check_won("start", campaign, started, tx, at)
+            await _record(tx, actor, at, "start", "started", started)
+            moved = await _moved(tx, started, {campaign.id: CampaignState.SCHEDULED})
+            alive = await workers.alive(tx, at)
+        return MoveResult(moved, start_text(moved[0], placed.carrier.name, alive=alive), alive)
+
+    async def pause(self, actor: Actor, word: str, reason: str = "") -> PauseResult:
+        """Stop one campaign, or `all` that are sending. The sender confirms when nothing is in flight any more.
+
+        One that an outage or a window holds already is taken over: it then waits for a person.
+        """
+        self._access.require(actor, "campaign.pause")
+        at = now()
+        async with self._db.transaction() as tx:
+            if _is_all(word):
+                found = await campaigns.in_states(tx, [CampaignState.SENDING])
+            else:
+                found = [await _find(tx, word)]
+                check("pause", found[0].campaign, at)
+            before = {each.campaign.id: each.campaign.state for each in found}
+            stopped = await _stop(tx, actor, before, reason, at)
+            if not _is_all(word):
+                await _check_won("pause", found[0].campaign, stopped, tx, at)
+            await _record(tx, actor, at, "pause", "paused", stopped, reason)
+            moved = await _moved(tx, stopped, before)
+            alive = await workers.alive(tx, at)
+        return PauseResult(moved, pause_text(moved, alive=alive), alive)
+
+    async def resume(self, actor: Actor, word: str) -> ResumeResult:
+        """Let one campaign go on, or `all` that are paused.
+
+        One campaign that cannot be sent now raises WrongStateError; of `all`, such ones are named in `refused`.
+        """
+        self._access.require(actor, "campaign.resume")
+        at = now()
+        async with self._db.transaction() as tx:
+            obstacles = await holding.Obstacles.read(tx, at)
+            if _is_all(word):
+                found = await campaigns.in_states(tx, [CampaignState.PAUSING, CampaignState.PAUSED], lock_servers=True)
+                found = [each for each in found if each.campaign.wish == CampaignState.PAUSED]
+            else:
+                found = [await _find(tx, word, lock=True)]
+                check("resume", found[0].campaign, at)
+                _check_way(found[0], obstacles, "stays paused")
+            refused = {each.campaign.name: why for each in found if (why := obstacles.of(each))}
+            before = {each.campaign.id: each.campaign.state for each in found if each.campaign.name not in refused}
+            resumed = await holding.let_go(tx, before, at, actor)
+            if not _is_all(word):
+                await _check_won("resume", found[0].campaign, resumed, tx, at)
+            await _record(tx, actor, at, "resume", "resumed", resumed)
+            moved = await _moved(tx, resumed, before)
+            alive = await workers.alive(tx, at)
+        return ResumeResult(moved, resume_text(moved, refused, alive=alive), alive, refused)
+
+    async def cancel(self, actor: Actor, word: str) -> MoveResult:
+        """End a campaign for good: what was not sent yet is not sent any more."""
+        self._access.require(actor, "campaign.cancel")
+        at = now()
+        async with self._db.transaction() as tx:
+            campaign = (await _find(tx, word)).campaign
+            check("cancel", campaign, at)
+            before = {campaign.id: campaign.state}
+            cancelled = await _cancel(tx, actor, campaign.id, at)
+            await _check_won("cancel", campaign, cancelled, tx, at)
+            await _record(tx, actor, at, "cancel", "cancelled", cancelled)
+            moved = await _moved(tx, cancelled, before)
+            alive = await workers.alive(tx, at)
+        return MoveResult(moved, cancel_text(moved[0], alive=alive), alive)
+
+    async def list(self) -> list[CampaignRow]:
+        """All campaigns, newest first."""
+        async with self._db.read() as tx:
+            found = await campaigns.placed(tx)
+            counts = await deliveries.counts_of(tx, [each.campaign.id for each in found])
+        return [
+            CampaignRow(
+                name=campaign.name,
+                state=campaign.state,
+                hold=campaign.hold,
+                server=server.name,
+                carrier=carrier.name,
+                recipients=campaign.recipients,
+                counts=counts[campaign.id],
+            )
+            for campaign, server, carrier in found
+        ]
+
+
+def _is_all(word: str) -> bool:
+    return word.strip().casefold() == ALL
+
+
+async def _find(tx: Tx, word: str, *, lock: bool = False) -> Placed:
+    name = complete(word, await campaigns.names(tx), "campaign", _WHEN_NONE)
+    found = await campaigns.placed_by_name(tx, name, lock_servers=lock)
+    if found is None:
+        raise NotFoundError(f"The campaign {name} has just been deleted.")
+    return found
+
+
+def _check_way(placed: Placed, obstacles: holding.Obstacles, what: str) -> None:
+    obstacle = obstacles.of(placed)
+    if obstacle:
+        raise WrongStateError(f"{placed.campaign.name} {what}. {obstacle}")
+
+
+async def _check_won(verb: str, seen: Campaign, moved: Sequence[Campaign], tx: Tx, at: datetime) -> None:
+    """Somebody else was faster when nothing moved: say who, from the campaign as it is now."""
+    if moved:
+        return
+    present = await campaigns.get(tx, seen.id)
+    if present is not None:
+        check(verb, present, at)
+    raise WrongStateError(f"{seen.name} was changed by somebody else at this moment. Look at it and try again.")
+
+
+async def _stop(tx: Tx, actor: Actor, campaign_ids: Iterable[int], reason: str, at: datetime) -> list[Campaign]:
+    """Stop what is sending; what stands for another reason stands for a person's from now on.
+
+    The live outage stays noted, so that the confirmation goes into its thread.
+    """
+    ids = sorted(campaign_ids)
+    await campaigns.lock(tx, ids)
+    outages = await campaigns.outages_of(tx, ids)
+    stopped: list[Campaign] = []
+    for outage_id, group in _by_outage(ids, outages):
+        hold: dict[str, Any] = {"hold": Hold.PERSON, "hold_reason": reason or None, "hold_outage_id": outage_id}
+        stopped += await campaigns.take_over(
+            tx, group, **hold, hold_maintenance_id=None, wished_at=at, wished_by=actor.mention
+        )
+        stopped += await campaigns.move(
+            tx,
+            group,
+            [CampaignState.SENDING],
+            state=CampaignState.PAUSING,
+            wish=CampaignState.PAUSED,
+            confirmed_at=None,
+            slipped=0,
+            **hold,
+            **holding.wished(actor, at),
+        )
+    return sorted(stopped, key=lambda campaign: campaign.name)
+
+
+async def _cancel(tx: Tx, actor: Actor, campaign_id: int, at: datetime) -> list[Campaign]:
+    """What stands is over at once; what is in flight has to stop first, and the sender confirms."""
+    wished: dict[str, Any] = {"wish": CampaignState.CANCELLED, "wished_by": actor.mention}
+    over = await campaigns.move(
+        tx,
+        [campaign_id],
+        [CampaignState.SCHEDULED, CampaignState.PAUSED],
+        state=CampaignState.CANCELLED,
+        state_since=at,
+        wished_at=at,
+        confirmed_at=at,
+        finished_at=at,
+        **wished,
+    )
+    # The clock of a stop that is under way runs on: what slips out counts from the first wish.
+    stopping = await campaigns.move(tx, [campaign_id], [CampaignState.PAUSING], CampaignState.PAUSED, **wished)
+    outages = await campaigns.outages_of(tx, [campaign_id])
+    stopped = await campaigns.move(
+        tx,
+        [campaign_id],
+        [CampaignState.SENDING],
+        state=CampaignState.PAUSING,
+        state_since=at,
+        wished_at=at,
+        confirmed_at=None,
+        slipped=0,
+        hold_outage_id=outages.get(campaign_id),
+        **wished,
+    )
+    return [*over, *stopping, *stopped]
+
+
+def _by_outage(ids: Iterable[int], outages: Mapping[int, int]) -> list[tuple[int | None, list[int]]]:
+    ordered = sorted(ids, key=lambda each: (outages.get(each, 0), each))
+    return [(outage or None, [*group]) for outage, group in groupby(ordered, lambda each: outages.get(each, 0))]
+
+
+async def _record(
+    tx: Tx, actor: Actor, at: datetime, verb: str, past: str, moved: Sequence[Campaign], reason: str = ""
+) -> None:
+    """One timeline entry for each thread that is concerned, and their cards."""
+    by_id = {campaign.id: campaign for campaign in moved}
+    outages = await campaigns.outages_of(tx, by_id)
+    for outage_id, ids in _by_outage(by_id, outages):
+        names = [by_id[each].name for each in ids]
+        entry = Entry(
+            kind=f"campaign.{verb}",
+            text=f"{actor.mention} {past} {joined(names)}" + (f": {reason}" if reason else "."),
+            actor=actor.id,
+            at=at,
+            outage_id=outage_id,
+            campaign_id=ids[0] if len(ids) == 1 else None,
+            data={"campaigns": names},
+        )
+        await timeline.record(tx, entry)
+    await holding.refresh_cards(tx, moved, at)
+
+
+async def _moved(tx: Tx, campaigns_now: Sequence[Campaign], before: Mapping[int, str]) -> list[Moved]:
+    counts = await deliveries.counts_of(tx, [each.id for each in campaigns_now])
+    return [
+        Moved(each.name, before[each.id], each.state, counts[each.id][DeliveryStatus.QUEUED]) for each in campaigns_now
+    ]

@@ -1,0 +1,3 @@
+class Importing:
+    def __init__(self, *parts: object) -> None:
+        self.parts = parts

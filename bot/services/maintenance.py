@@ -1,0 +1,3 @@
+class MaintenanceWindows:
+    def __init__(self, *parts: object) -> None:
+        self.parts = parts

@@ -1,0 +1,252 @@
+"""How an outage opens, opens again, and is found over: what the monitor and a declaration lead to."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from bot.access import HOLDFAST, Actor
+from bot.clock import now
+from bot.config import OutageSettings
+from bot.errors import BotError, WrongStateError
+from bot.services.campaigns import Campaigns
+from bot.services.outage_shapes import failure_sentence
+from bot.services.servers import Servers
+from bot.services.when import lasting
+from bot.services.words import joined, number
+from storage import campaigns as campaign_store
+from storage import deliveries, evidence, outages, timeline
+from storage import servers as server_store
+from storage.db import Database, Tx
+from storage.models import Campaign, Health, Hold, Outage, OutageState, Server
+from storage.timeline import Entry
+
+_LOOK_BACK = timedelta(minutes=15)
+"""How far back failures of sending can belong to an outage that opens now."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What was seen failing on a server, and since when."""
+
+    stage: str | None
+    code: int | None
+    text: str | None
+    since: datetime
+
+    @property
+    def sentence(self) -> str:
+        return failure_sentence(self.stage, self.code, self.text)
+
+
+class Opening:
+    """The steps are the same however it opens: the outage and its card, the stamp on what was lost, the policy."""
+
+    def __init__(self, db: Database, settings: OutageSettings, campaigns: Campaigns, servers: Servers) -> None:
+        self._db = db
+        self._settings = settings
+        self._campaigns = campaigns
+        self._servers = servers
+
+    async def declare(self, actor: Actor, server_id: int, text: str) -> tuple[Outage, list[Campaign]]:
+        """By hand, whatever the monitor thinks. Raises WrongStateError when the server has an outage already."""
+        async with self._db.transaction() as tx:
+            server = (await server_store.lock(tx, [server_id]))[server_id]
+            at = now()
+            existing = await outages.unresolved_on(tx, server.id)
+            if existing is not None:
+                raise WrongStateError(
+                    f"{server.name} has outage #{existing.id} already ({existing.state}). "
+                    "Add to it with: /outage update TEXT"
+                )
+            failure = await _seen(tx, server, at)
+            is_down = server.health == Health.DOWN
+            outage = await self._create(tx, server, failure, at, title=text, by=actor, down_at=at if is_down else None)
+            await self._record(tx, outage, server, "outage.declared", f"{actor.mention} declared: {text}", at, by=actor)
+            held = await self._apply_policy(tx, outage, server, at, actor)
+        await self._fail_over_by_policy(outage, server, held)
+        return outage, held
+
+    async def down(self, server_id: int) -> Outage | None:
+        """The monitor found the server down: a new outage, or the same one again. None when it is not down now."""
+        async with self._db.transaction() as tx:
+            server = (await server_store.lock(tx, [server_id])).get(server_id)
+            if server is None or server.health != Health.DOWN:
+                return None
+            at = now()
+            failure = await _seen(tx, server, at)
+            existing = await outages.unresolved_on(tx, server.id)
+            if existing is not None and _knows(existing, server):
+                return existing
+            outage = (
+                await self._open(tx, server, failure, at)
+                if existing is None
+                else await self._again(tx, existing, server, failure, at)
+            )
+            held = await self._apply_policy(tx, outage, server, at, HOLDFAST)
+        await self._fail_over_by_policy(outage, server, held)
+        return outage
+
+    async def recovered(self, server_id: int) -> Outage | None:
+        """A server is up again. None when no outage waited for that, or when another server of it is still down."""
+        async with self._db.transaction() as tx:
+            found = await outages.unresolved_on(tx, server_id)
+            if found is None:
+                return None
+            servers = await server_store.lock(tx, [server.id for server in await outages.servers_of(tx, found.id)])
+            if any(server.health == Health.DOWN for server in servers.values()):
+                return None
+            at = now()
+            outage = await outages.change(
+                tx,
+                found.id,
+                *outages.awaits_recovery(),
+                state=OutageState.MONITORING,
+                recovered_at=at,
+            )
+            if outage is None:
+                return None
+            await timeline.ensure_post(tx, f"outage:{outage.id}", at)
+            await self._tell_recovery(tx, outage, list(servers.values()), at)
+        return outage
+
+    # Steps
+
+    async def _open(self, tx: Tx, server: Server, failure: Failure, at: datetime) -> Outage:
+        outage = await self._create(tx, server, failure, at, title=f"{server.name} is down", by=HOLDFAST, down_at=at)
+        text = f"{server.name} is down{_because(failure)}. It began at {failure.since:%H:%M:%S} UTC."
+        await self._record(tx, outage, server, "outage.opened", text, at)
+        return outage
+
+    async def _create(
+        self,
+        tx: Tx,
+        server: Server,
+        failure: Failure,
+        at: datetime,
+        *,
+        title: str,
+        by: Actor,
+        down_at: datetime | None,
+    ) -> Outage:
+        outage = Outage(
+            title=title,
+            policy=self._settings.policy,
+            opened_by=by.mention,
+            stage=failure.stage,
+            code=failure.code,
+            reply=failure.text,
+            started_at=min(failure.since, at),
+            detected_at=at,
+            down_at=down_at,
+        )
+        await outages.add(tx, outage, [server.id])
+        await timeline.ensure_post(tx, f"outage:{outage.id}", at)
+        await deliveries.stamp_outage(tx, server.id, outage.started_at, outage.id)
+        return outage
+
+    async def _again(self, tx: Tx, outage: Outage, server: Server, failure: Failure, at: datetime) -> Outage:
+        """The server of an unresolved outage is down again, or as somebody declared."""
+        recurs = outage.down_at is not None
+        values: dict[str, Any] = {"down_at": at, "recovered_at": None}
+        if recurs:
+            values |= {"state": OutageState.OPEN, "recurrences": outage.recurrences + 1}
+        if outage.stage is None and outage.code is None and outage.reply is None:
+            values |= {"stage": failure.stage, "code": failure.code, "reply": failure.text}
+        changed = await outages.change(tx, outage.id, **values)
+        if changed is None:
+            raise WrongStateError(f"Outage #{outage.id} is gone. See: /outage list")
+        await timeline.ensure_post(tx, f"outage:{outage.id}", at)
+        await deliveries.stamp_outage(tx, server.id, failure.since, outage.id)
+        if recurs:
+            text = f"{server.name} is down again{_because(failure)}. This is the same outage."
+            await self._record(tx, changed, server, "outage.recurred", text, at, post=True, broadcast=True)
+        else:
+            text = f"The monitor finds {server.name} down too{_because(failure)}."
+            await self._record(tx, changed, server, "outage.confirmed", text, at, post=True)
+        return changed
+
+    async def _apply_policy(self, tx: Tx, outage: Outage, server: Server, at: datetime, actor: Actor) -> list[Campaign]:
+        """What the settings say of the campaigns that this server carries. Returns those that were held."""
+        ids = [campaign.id for campaign in await campaign_store.sending_through(tx, server.id)]
+        held: list[Campaign] = []
+        if ids and outage.policy != "tell":
+            reason = f"{server.name}: {outage.title}" if server.name not in outage.title else outage.title
+            held = await self._campaigns.hold(tx, ids, Hold.OUTAGE, reason, at, actor, outage_id=outage.id)
+        held_ids = {campaign.id for campaign in held}
+        await outages.touch(tx, outage.id, [each for each in ids if each in held_ids], held=True)
+        await outages.touch(tx, outage.id, [each for each in ids if each not in held_ids], held=False)
+        if ids and outage.policy == "tell":
+            text = f"{number(len(ids), 'campaign')} through {server.name} may be affected. By policy none was paused."
+            await self._record(tx, outage, server, "outage.told", text, at, post=True)
+        return held
+
+    async def _fail_over_by_policy(self, outage: Outage, server: Server, held: list[Campaign]) -> None:
+        """Outside the transaction, since the backup is probed first. What it cannot take over stays held."""
+        if outage.policy != "failover" or server.failover_to_id is not None:
+            return
+        try:
+            await self._servers.failover(HOLDFAST, server.name, None, outage_id=outage.id)
+        except BotError as error:
+            kept = f" {number(len(held), 'campaign')} of it stay held." if held else ""
+            async with self._db.transaction() as tx:
+                at = now()
+                text = f"No failover from {server.name}: {error}{kept}"
+                await self._record(tx, outage, server, "outage.not_failed_over", text, at, post=True)
+                await timeline.ensure_post(tx, f"outage:{outage.id}", at)
+
+    async def _tell_recovery(self, tx: Tx, outage: Outage, servers: list[Server], at: datetime) -> None:
+        """Says that it answers again, and lets the held campaigns go on if the settings want it."""
+        names = joined([server.name for server in servers])
+        lasted = lasting(at - outage.started_at)
+        released: list[Campaign] = []
+        waiting = await outages.held_by(tx, outage.id)
+        if waiting and self._settings.on_recovery == "resume":
+            released = await self._campaigns.release(tx, Hold.OUTAGE, at, HOLDFAST, outage_id=outage.id)
+        text = f"{names} {'answers' if len(servers) == 1 else 'answer'} again, after {lasted}."
+        still = len(waiting) - len(released)
+        if released:
+            text += f" {number(len(released), 'campaign')} {'goes' if len(released) == 1 else 'go'} on by policy."
+        if still:
+            text += f" {number(still, 'campaign')} {'is' if still == 1 else 'are'} still held: press Resume campaigns."
+        await self._record(tx, outage, servers[0], "outage.recovered", text, at, post=True, broadcast=True)
+
+    async def _record(
+        self,
+        tx: Tx,
+        outage: Outage,
+        server: Server,
+        kind: str,
+        text: str,
+        at: datetime,
+        *,
+        by: Actor = HOLDFAST,
+        post: bool = False,
+        broadcast: bool = False,
+    ) -> None:
+        """One entry. The first one of an outage is not posted: its card says the same."""
+        entry = Entry(kind, text, by.id, at, outage_id=outage.id, server_id=server.id)
+        await timeline.record(tx, entry, post=post, broadcast=broadcast)
+
+
+async def _seen(tx: Tx, server: Server, at: datetime) -> Failure:
+    """What fails on the server: its last probe, or what sending saw when the probe passes."""
+    look_back = at - _LOOK_BACK
+    began = await evidence.failing_since(tx, server.id, look_back)
+    unwell = server.health in {Health.DOWN, Health.SUSPECTED}
+    since = min([each for each in (began, server.health_since if unwell else None, at) if each is not None])
+    if unwell and server.last_stage is not None:
+        return Failure(server.last_stage, server.last_code, server.last_text, since)
+    row = await evidence.last_failure(tx, server.id, look_back) if began is not None else None
+    if row is not None:
+        return Failure(row.stage, row.code, row.text, since)
+    return Failure(None, None, None, since)
+
+
+def _knows(outage: Outage, server: Server) -> bool:
+    """Whether the outage tells already of the server being down since then."""
+    since = server.health_since
+    return outage.recovered_at is None and outage.down_at is not None and (since is None or outage.down_at >= since)
+
+
+def _because(failure: Failure) -> str:
+    return f": {failure.sentence}" if failure.sentence else ""

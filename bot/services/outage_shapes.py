@@ -1,0 +1,166 @@
+"""What the services say of an outage: plain data that the views turn into messages."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from bot.services.words import joined
+from storage.models import Campaign, Outage, Timeline
+
+
+def failure_sentence(stage: str | None, code: int | None, text: str | None) -> str:
+    """One phrase for a failure, as `421 4.3.2 busy at greeting`; empty when nothing is known."""
+    said = (text or "").strip()
+    if code is not None and not said.startswith(str(code)):
+        said = f"{code} {said}".strip()
+    if not stage:
+        return said
+    return f"{said} at {stage}" if said else f"a failure at {stage}"
+
+
+@dataclass(frozen=True)
+class ServerNow:
+    """A server of an outage as it is now. `state` is the effective one: maintenance, drained, or its health."""
+
+    id: int
+    name: str
+    host: str
+    port: int
+    state: str
+    since: datetime | None
+    stage: str | None
+    code: int | None
+    text: str | None
+    backup: str | None
+    """The backup's name, whatever its state."""
+    backup_usable: bool
+    failed_over_to: str | None
+    """The server that carries its campaigns at present."""
+
+
+@dataclass(frozen=True)
+class CampaignNow:
+    """A campaign that the outage touched, as it is now."""
+
+    campaign: Campaign
+    held: bool
+    """It is pausing or paused because of this outage."""
+    through: str
+    """The name of the server that its mail goes through now."""
+    counts: dict[str, int]
+    """Delivery status -> count, over its whole ledger."""
+
+    @property
+    def name(self) -> str:
+        return self.campaign.name
+
+    @property
+    def to_go(self) -> int:
+        return self.counts.get("queued", 0)
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Deliveries of the campaigns that the outage touched, counted from the ledger.
+
+    attempted and delivered are of those campaigns as a whole. `failed` is all that was lost in this outage,
+    `recovered` what of it has been delivered since by a resend. The others are as they stand.
+    """
+
+    attempted: int
+    delivered: int
+    failed: int
+    recovered: int
+    unknown: int
+    suppressed: int
+    expired: int
+    queued: int
+
+    @property
+    def still_lost(self) -> int:
+        return self.failed - self.recovered
+
+
+@dataclass(frozen=True)
+class Headline:
+    """Everything that the live card of an outage shows. `actions` are the action_ids of the buttons that apply."""
+
+    outage: Outage
+    servers: tuple[ServerNow, ...]
+    campaigns: tuple[CampaignNow, ...]
+    totals: Totals | None
+    """None: no campaign was touched, so there is nothing to count."""
+    actions: tuple[str, ...]
+    resend_id: int | None
+    """The newest resend that is planned or under way for it."""
+
+    @property
+    def names(self) -> str:
+        return joined([server.name for server in self.servers])
+
+    @property
+    def held(self) -> tuple[CampaignNow, ...]:
+        return tuple(each for each in self.campaigns if each.held)
+
+
+@dataclass(frozen=True)
+class OutageSummary:
+    """What an outage was and did, told at its end; the counts follow the ledger when a resend comes later."""
+
+    outage: Outage
+    servers: tuple[str, ...]
+    campaigns: tuple[str, ...]
+    started_at: datetime
+    detected_at: datetime
+    acknowledged_at: datetime | None
+    recovered_at: datetime | None
+    resolved_at: datetime | None
+    totals: Totals | None
+    """None: no data, as no campaign was touched."""
+
+    @property
+    def to_detect(self) -> timedelta:
+        return self.detected_at - self.started_at
+
+    @property
+    def to_acknowledge(self) -> timedelta | None:
+        return self.acknowledged_at - self.detected_at if self.acknowledged_at else None
+
+    @property
+    def duration(self) -> timedelta | None:
+        """From the first failure until the server answered again, or until it was resolved by hand."""
+        end = self.recovered_at or self.resolved_at
+        return end - self.started_at if end else None
+
+
+@dataclass(frozen=True)
+class OutageRow:
+    """One line of `/outage list`."""
+
+    outage: Outage
+    servers: tuple[str, ...]
+    campaigns: int
+
+    @property
+    def names(self) -> str:
+        return joined(list(self.servers))
+
+
+@dataclass(frozen=True)
+class OutageTimeline:
+    outage: Outage
+    entries: tuple[Timeline, ...]
+
+
+@dataclass(frozen=True)
+class OutageResult:
+    """What a command or click did: the outage afterwards, and the sentence that says so."""
+
+    outage: Outage
+    text: str
+    campaigns: tuple[str, ...] = ()
+    """The campaigns that were paused or go on by it."""
+
+
+def label(outage: Outage, names: list[str]) -> str:
+    """`#3 primary`, as lists and questions name it."""
+    return f"#{outage.id} {joined(names)}"

@@ -1,0 +1,306 @@
+"""Resends: a frozen plan of what was lost, approved by a second person, sent again exactly once."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal
+
+from bot.access import HOLDFAST, Access, Actor
+from bot.clock import now
+from bot.config import Settings
+from bot.errors import NotFoundError, WrongStateError
+from bot.services.approvals import Approvals, ExpiredError
+from bot.services.resend_planning import Target, count_items, find_target, nothing_to_resend, survey
+from bot.services.resend_rules import (
+    PAUSED,
+    PAUSING,
+    PLANNED,
+    SENDING,
+    ChangedError,
+    check_canary_done,
+    check_unchanged,
+    check_undecided,
+    chosen,
+    get,
+    go,
+    move,
+    queue,
+    take,
+    tell,
+    usable,
+    waiting,
+)
+from bot.services.resend_shapes import LIVE, ResendStatus, canary_is_done, carrier, progress
+from bot.services.words import number
+from storage import deliveries, resends, workers
+from storage.db import Database, Tx
+from storage.models import DeliveryStatus, Resend, ResendState
+
+Choice = Literal["all", "canary"]
+
+
+class _SamePlanError(Exception):
+    """The same plan is waiting already."""
+
+    def __init__(self, resend: Resend) -> None:
+        self.resend = resend
+
+
+class Resends:
+    """What may be done to a resend. The sender does the sending and confirms what stops."""
+
+    def __init__(self, db: Database, settings: Settings, access: Access, approvals: Approvals) -> None:
+        self._db = db
+        self._settings = settings
+        self._access = access
+        self._approvals = approvals
+
+    async def plan(
+        self, actor: Actor, word: str | None = None, *, include_unknown: bool = False, include_refused: bool = False
+    ) -> Resend:
+        """Freeze what would be sent again of an outage or a campaign, and ask for its approval.
+
+        The same plan asked for twice is one plan; another one over the same campaigns replaces it. Raises BotError
+        when there is nothing to send again, and says what there is instead.
+        """
+        self._access.require(actor, "resend.plan")
+        at = now()
+        async with self._db.read() as tx:
+            target = await find_target(tx, word)
+            # A walk through whole campaigns, so not while the sender waits to write.
+            aside = await resends.set_aside(tx, await resends.campaigns_in(tx, target.scope))
+        try:
+            async with self._db.transaction() as tx:
+                await resends.alone(tx)
+                resend = _draft(target, actor, at, include_unknown=include_unknown, include_refused=include_refused)
+                await self._freeze(tx, resend, target, aside, at)
+                await self._replace_earlier(tx, resend, at)
+                await self._approvals.request(tx, "resend", resend.id, resend.plan_hash, actor, at)
+                text = f"{actor.mention} planned resend {resend.id}: {number(resend.total, 'message')}."
+                await tell(tx, resend, "resend.planned", text, actor, at, post=False)
+                return resend
+        except _SamePlanError as same:
+            return same.resend
+
+    async def _freeze(self, tx: Tx, resend: Resend, target: Target, aside: dict[str, int], at: datetime) -> None:
+        counts = await survey(tx, target, aside, at)
+        chosen = ["safe", *["unknown"] * resend.include_unknown, *["refused"] * resend.include_refused]
+        await resends.add(tx, resend)
+        if not await resends.freeze(tx, resend.id, target.scope, chosen, at):
+            raise nothing_to_resend(target, counts)
+        items = await count_items(tx, resend, await resends.campaigns_in(tx, target.scope))
+        resend.counts = counts | {key: items[key] for key in (*chosen, "canary")}
+        resend.plan_hash = await resends.fingerprint(tx, resend)
+
+    async def _replace_earlier(self, tx: Tx, resend: Resend, at: datetime) -> None:
+        for earlier in await resends.in_states(tx, [ResendState.PLANNED]):
+            if earlier.id == resend.id or not set(earlier.campaign_ids) & set(resend.campaign_ids):
+                continue
+            approval = await self._approvals.latest(tx, "resend", earlier.id)
+            if earlier.plan_hash == resend.plan_hash and approval is not None and approval.expires_at > at:
+                raise _SamePlanError(earlier)
+            await self._make_void(tx, earlier, f"replaced by plan {resend.id}", at, post=False)
+
+    async def approve(
+        self, actor: Actor, resend_id: int, plan_hash: str | None = None, choice: Choice = "all"
+    ) -> Resend:
+        """Let a plan go, all of it or one per cent first. `plan_hash` is what the person saw; None: as it is now.
+
+        Raises NotAllowedError and WrongStateError. A plan that the ledger has left behind becomes void.
+        """
+        at = now()
+        try:
+            return await self._decide(actor, resend_id, plan_hash, choice, at)
+        except ChangedError as changed:
+            raise await self._void(resend_id, changed.count, at) from None
+
+    async def reject(self, actor: Actor, resend_id: int, plan_hash: str | None = None) -> Resend:
+        """Say no to a plan: nothing of it is sent. Raises NotAllowedError and WrongStateError."""
+        return await self._decide(actor, resend_id, plan_hash, None, now())
+
+    async def _decide(
+        self, actor: Actor, resend_id: int, plan_hash: str | None, choice: Choice | None, at: datetime
+    ) -> Resend:
+        self._access.require(actor, "resend.approve")
+        async with self._db.transaction() as tx:
+            resend = await take(tx, resend_id)
+            check_undecided(resend)
+            try:
+                await self._approvals.decide(
+                    tx,
+                    actor,
+                    "resend.approve",
+                    "resend",
+                    resend.id,
+                    plan_hash or resend.plan_hash,
+                    at,
+                    approve=choice is not None,
+                    choice=choice,
+                    recipients=resend.total,
+                )
+            except ExpiredError as error:
+                late = error  # leaving the block in order keeps what was written about it
+            else:
+                return await (_let_go(tx, actor, resend, choice, at) if choice else _reject(tx, actor, resend, at))
+        raise late
+
+    async def rest(self, actor: Actor, resend_id: int, plan_hash: str | None = None) -> Resend:
+        """After the canary: send what was held back. For an approver who did not ask for the resend."""
+        self._access.require(actor, "resend.approve")
+        at = now()
+        try:
+            async with self._db.transaction() as tx:
+                resend = await take(tx, resend_id)
+                check_canary_done(resend, await resends.statuses(tx, resend.id))
+                if plan_hash not in {None, resend.plan_hash}:
+                    raise WrongStateError(f"That button belongs to another plan than resend {resend.id} has now.")
+                self._approvals.check_second_person(actor, resend.requested_by, resend.total)
+                return await _let_rest_go(tx, actor, resend, at)
+        except ChangedError as changed:
+            raise await self._void(resend_id, changed.count, at) from None
+
+    async def pause(self, actor: Actor, resend_id: int | None = None) -> Resend:
+        """Ask the sender to stop; it confirms within moments. None: the only one that is sending."""
+        self._access.require(actor, "resend.pause")
+        at = now()
+        async with self._db.transaction() as tx:
+            resend = await chosen(tx, resend_id, [ResendState.SENDING], "pause")
+            note = f"paused by {actor.mention}"
+            resend = await move(tx, resend, [SENDING], ResendState.PAUSING, wish=ResendState.PAUSED, note=note)
+            text = f"{actor.mention} pauses resend {resend.id}: {await waiting(tx, resend)} have not gone out."
+            await tell(tx, resend, "resend.pausing", text, actor, at)
+            return resend
+
+    async def resume(self, actor: Actor, resend_id: int | None = None) -> Resend:
+        """Go on where it stood. None: the only one that is paused."""
+        self._access.require(actor, "resend.resume")
+        at = now()
+        async with self._db.transaction() as tx:
+            resend = await chosen(tx, resend_id, [ResendState.PAUSING, ResendState.PAUSED], "resume")
+            queued = (await resends.statuses(tx, resend.id))[DeliveryStatus.QUEUED]
+            if canary_is_done(resend, queued):
+                raise WrongStateError(
+                    f"The canary of resend {resend.id} is done. An approver lets the rest go with the button "
+                    "“Send the rest” on its card; /resend cancel leaves it at that."
+                )
+            through = await usable(tx, resend, at)
+            resend = await move(tx, resend, [PAUSED, PAUSING], ResendState.SENDING, note=None)
+            text = f"{actor.mention} resumed resend {resend.id}: {go(queued)} out{through}."
+            await tell(tx, resend, "resend.resumed", text, actor, at)
+            return resend
+
+    async def cancel(self, actor: Actor, resend_id: int | None = None) -> Resend:
+        """End it for good: what has not gone out is again what it was before. None: the only one there is."""
+        self._access.require(actor, "resend.cancel")
+        at = now()
+        async with self._db.transaction() as tx:
+            resend = await chosen(tx, resend_id, LIVE, "cancel")
+            note = f"cancelled by {actor.mention}"
+            if resend.state in {ResendState.SENDING, ResendState.PAUSING}:
+                seen = [SENDING, PAUSING]
+                resend = await move(tx, resend, seen, ResendState.PAUSING, wish=ResendState.CANCELLED, note=note)
+                kind = "resend.cancelling"
+                text = f"{actor.mention} cancels resend {resend.id}: {await waiting(tx, resend)} will not go out."
+            else:
+                seen = [PLANNED, PAUSED]
+                resend = await move(tx, resend, seen, ResendState.CANCELLED, note=note, finished_at=at)
+                await resends.give_back(tx, resend.id)
+                await self._approvals.withdraw(tx, "resend", resend.id, at)
+                kind = "resend.cancelled"
+                sent = sum((await resends.statuses(tx, resend.id)).values())
+                text = f"{actor.mention} cancelled resend {resend.id}: {sent:,} of {resend.total:,} had gone out."
+            await tell(tx, resend, kind, text, actor, at)
+            return resend
+
+    async def list(self) -> Sequence[Resend]:
+        """The newest twenty, newest first."""
+        async with self._db.read() as tx:
+            return await resends.recent(tx)
+
+    async def status(self, resend_id: int | None = None) -> ResendStatus:
+        """Where a resend stands; None: the newest one. Raises NotFoundError."""
+        at = now()
+        async with self._db.read() as tx:
+            if resend_id is None:
+                newest = await resends.recent(tx, 1)
+                if not newest:
+                    raise NotFoundError("No resend has been planned yet. Plan one: /resend plan")
+                resend = newest[0]
+            else:
+                resend = await get(tx, resend_id)
+            placed = await resends.placed(tx, resend.campaign_ids, at)
+            return ResendStatus(
+                resend=resend,
+                campaigns=tuple(place.campaign.name for place in placed),
+                progress=progress(resend, await resends.statuses(tx, resend.id)),
+                rate_per_minute=await deliveries.rate_per_minute(tx, resend.campaign_ids, at),
+                carriers=tuple(dict.fromkeys(carrier(place) for place in placed)),
+                approval=await self._approvals.latest(tx, "resend", resend.id),
+                approvers=self._approvals.holders("resend.approve"),
+                sender_runs=await workers.alive(tx, at),
+                at=at,
+            )
+
+    async def _void(self, resend_id: int, count: int, at: datetime) -> WrongStateError:
+        """In a transaction of its own, since the one that found the change has been rolled back."""
+        what = f"{count:,} of its deliveries have" if count > 1 else "one of its deliveries has" if count else "it has"
+        note = f"{what} changed since it was planned"
+        async with self._db.transaction() as tx:
+            resend = await take(tx, resend_id)
+            if resend.state in {ResendState.PLANNED, ResendState.PAUSED}:
+                await self._make_void(tx, resend, note, at)
+        return WrongStateError(f"Resend {resend_id} is void: {note}. Nothing more was sent; plan again: /resend plan")
+
+    async def _make_void(self, tx: Tx, resend: Resend, note: str, at: datetime, *, post: bool = True) -> None:
+        await self._approvals.withdraw(tx, "resend", resend.id, at)
+        resend = await move(tx, resend, [PLANNED, PAUSED], ResendState.VOID, note=note, finished_at=at)
+        text = f"Resend {resend.id} is void: {note}."
+        await tell(tx, resend, "resend.void", text, HOLDFAST, at, post=post)
+
+
+def _draft(target: Target, actor: Actor, at: datetime, *, include_unknown: bool, include_refused: bool) -> Resend:
+    return Resend(
+        outage_id=target.outage_id,
+        campaign_ids=[],
+        include_unknown=include_unknown,
+        include_refused=include_refused,
+        plan_hash="",
+        total=0,
+        requested_by=actor.mention,
+        created_at=at,
+    )
+
+
+async def _let_go(tx: Tx, actor: Actor, resend: Resend, choice: Choice, at: datetime) -> Resend:
+    """An approved plan begins, if the ledger still is what was approved."""
+    canary = int(resend.counts["canary"])
+    first = choice == "canary" and canary < resend.total
+    await check_unchanged(tx, resend)
+    if await resends.fingerprint(tx, resend) != resend.plan_hash:
+        raise ChangedError(0)
+    through = await usable(tx, resend, at)
+    resend = await queue(tx, resend, PLANNED, 0 if first else 1, canary if first else resend.total, at)
+    what = (
+        f"1 % goes out first, {canary:,} of {number(resend.total, 'message')}" if first else f"{go(resend.total)} out"
+    )
+    await tell(
+        tx, resend, "resend.approved", f"{actor.mention} approved resend {resend.id}: {what}{through}.", actor, at
+    )
+    return resend
+
+
+async def _let_rest_go(tx: Tx, actor: Actor, resend: Resend, at: datetime) -> Resend:
+    await check_unchanged(tx, resend)
+    through = await usable(tx, resend, at)
+    rest = resend.total - int(resend.counts["canary"])
+    resend = await queue(tx, resend, PAUSED, 1, rest, at)
+    text = f"{actor.mention} let the rest of resend {resend.id} go: {go(rest)} out{through}."
+    await tell(tx, resend, "resend.rest_approved", text, actor, at)
+    return resend
+
+
+async def _reject(tx: Tx, actor: Actor, resend: Resend, at: datetime) -> Resend:
+    note = f"rejected by {actor.mention}"
+    resend = await move(tx, resend, [PLANNED], ResendState.REJECTED, note=note, finished_at=at)
+    text = f"{actor.mention} rejected resend {resend.id}. Nothing of it was sent."
+    await tell(tx, resend, "resend.rejected", text, actor, at)
+    return resend

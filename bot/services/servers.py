@@ -1,0 +1,350 @@
+"""Mail servers: known from the settings or added, judged by the monitor, drained, failed over and restored."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, cast
+
+from bot.access import Access, Actor
+from bot.clock import now
+from bot.config import Settings
+from bot.errors import BadInputError, BotError, SettingsError, WrongStateError
+from bot.monitor.probe import Target, probe
+from bot.services import holding
+from bot.services.judging import Judge
+from bot.services.names import check_name, complete
+from bot.services.server_results import (
+    AddResult,
+    DrainResult,
+    FailoverResult,
+    RestoreResult,
+    ServerRow,
+    ServerStatus,
+    drain_text,
+    effective_state,
+    failover_text,
+    restore_text,
+    unusable,
+)
+from bot.services.words import moment
+from storage import campaigns, servers, timeline
+from storage.db import Database, Tx
+from storage.models import CampaignState, Health, Hold, Maintenance, Server
+from storage.timeline import Entry
+
+__all__ = ["AddResult", "DrainResult", "FailoverResult", "RestoreResult", "ServerRow", "ServerStatus", "Servers"]
+
+_WHEN_NONE = "Add one with /server add NAME HOST:PORT, or in holdfast.toml."
+
+
+class Servers(Judge):
+    """Changes are conditional, and a server is looked at before mail is sent through it instead of another."""
+
+    def __init__(self, db: Database, settings: Settings, access: Access) -> None:
+        super().__init__(db, settings)
+        self._access = access
+
+    # Known servers
+
+    async def sync_settings(self) -> None:
+        """Bring the servers of the settings into the database, by name. Others stay as they are.
+
+        A server whose address changed is judged anew. Raises SettingsError for a name that cannot be one.
+        """
+        at = now()
+        for name in self._settings.servers:
+            try:
+                check_name(name, "server")
+            except BadInputError as error:
+                raise SettingsError(f"servers.{name} in holdfast.toml: {error}") from error
+        async with self._db.transaction() as tx:
+            known = {name: await self._put(tx, name, at) for name in self._settings.servers}
+            for name, given in self._settings.servers.items():
+                await servers.change(tx, known[name], backup_id=known[given.backup] if given.backup else None)
+
+    async def _put(self, tx: Tx, name: str, at: datetime) -> int:
+        given = self._settings.servers[name].model_dump(
+            include={"host", "port", "tls", "max_connections", "rate_per_second"}
+        )
+        added = await servers.add(tx, {"name": name, "created_at": at, **given})
+        if added is not None:
+            return added
+        server = cast("Server", await servers.by_name(tx, name))
+        if (server.host, server.port, server.tls) != (given["host"], given["port"], given["tls"]):
+            given |= {"health": Health.UNCHECKED, "health_since": at, "failures": 0, "successes": 0, "damping": {}}
+        await servers.change(tx, server.id, **given)
+        return server.id
+
+    async def add(self, actor: Actor, name: str, host: str, port: int = 25) -> AddResult:
+        """Add a server and look at it once. Raises BadInputError for a name that is taken or an impossible address."""
+        self._access.require(actor, "server.add")
+        check_name(name, "server")
+        if not 1 <= port <= 65535:
+            raise BadInputError(f"{port} cannot be a port: use 1 to 65535, as in /server add {name} {host}:25")
+        seen = await probe(Target(host=host, port=port, helo=self._settings.sending.helo_name), self.limits)
+        at = now()
+        async with self._db.transaction() as tx:
+            values = {"name": name, "host": host, "port": port, "created_at": at}
+            server_id = await servers.add(tx, values)
+            if server_id is None:
+                raise BadInputError(
+                    f"There is a server {name} already. Choose another name, or see /server status {name}"
+                )
+            entry = Entry(
+                "server.add", f"{actor.mention} added {name} at {host}:{port}.", actor.id, at, server_id=server_id
+            )
+            await timeline.record(tx, entry, post=False)
+        await self.record_probe(server_id, seen)
+        found = "It answers well." if seen.ok else f"It does not answer well yet: {seen.sentence}."
+        text = f"{name} is added. {found} A password or TLS is set in holdfast.toml, under [servers.{name}]."
+        return AddResult(await self.find(name), seen, text)
+
+    async def find(self, word: str) -> Server:
+        """The server that is meant. Raises NotFoundError that names the near ones."""
+        async with self._db.read() as tx:
+            return await _find(tx, word)
+
+    async def status(self, word: str) -> ServerStatus:
+        async with self._db.read() as tx:
+            server = await _find(tx, word)
+            return next(row for row in await _rows(tx, now()) if row.server.id == server.id)
+
+    # Where campaigns go
+
+    async def failover(
+        self, actor: Actor, word: str, backup_word: str | None = None, outage_id: int | None = None
+    ) -> FailoverResult:
+        """Let a backup carry the server's campaigns; those that its outage or its maintenance holds go on.
+
+        The backup is looked at first. Raises WrongStateError with what is wrong with it. Nobody is mailed twice: what
+        was sent stands in the ledger, whichever server sent it.
+        """
+        self._access.require(actor, "server.failover")
+        async with self._db.read() as tx:
+            server = await _find(tx, word)
+            backup = await self._backup(tx, server, backup_word)
+            await _check_failover(tx, server, backup, now())
+        seen = await self.look(backup)
+        if not seen.ok:
+            raise WrongStateError(
+                f"{server.name} was not failed over, since {backup.name} cannot take its campaigns: {seen.sentence}. "
+                "Name another server, or try again when it answers."
+            )
+        at = now()
+        async with self._db.transaction() as tx:
+            both = await servers.lock(tx, [server.id, backup.id])
+            server, backup = both[server.id], both[backup.id]
+            await _check_failover(tx, server, backup, at)
+            own = await _carry(tx, server, backup, at, actor)
+            released = await _release(tx, server, own, outage_id, at, actor)
+            carried = [each.name for each in await campaigns.live_through(tx, backup.id) if each.server_id in own]
+            text = f"{actor.mention} failed {server.name} over to {backup.name}."
+            await _record(tx, "server.failover", text, server, at, actor, outage_id)
+        return FailoverResult(
+            server, backup, carried, released, failover_text(server.name, backup.name, carried, released)
+        )
+
+    async def _backup(self, tx: Tx, server: Server, word: str | None) -> Server:
+        if word:
+            return await _find(tx, word)
+        backup = await servers.get(tx, server.backup_id) if server.backup_id is not None else None
+        if backup is None:
+            raise BadInputError(
+                f"{server.name} has no backup. Name the server that takes over: /server failover {server.name} BACKUP"
+            )
+        return backup
+
+    async def drain(self, actor: Actor, word: str) -> DrainResult:
+        """Send nothing through a server any more. Its campaigns go through its backup, or else are paused."""
+        self._access.require(actor, "server.drain")
+        async with self._db.read() as tx:
+            server = await _find(tx, word)
+            _check_not_drained(server, now())
+            backup = await servers.get(tx, server.backup_id) if server.backup_id is not None else None
+        why = await self._why_not(server, backup)
+        at = now()
+        async with self._db.transaction() as tx:
+            server = (await servers.lock(tx, [server.id]))[server.id]
+            _check_not_drained(server, at)
+            sending = [each.id for each in await campaigns.sending_through(tx, server.id)]
+            await servers.change(tx, server.id, drained_at=at, drained_by=actor.mention)
+            if backup is not None and not why:
+                await _carry(tx, server, backup, at, actor)
+            # What still goes through it has nowhere else to go.
+            stuck = [each.id for each in await campaigns.sending_through(tx, server.id)]
+            held = await holding.hold(tx, stuck, Hold.PERSON, f"{server.name} is drained", at, actor)
+            moved = [each.name for each in await _named(tx, sending) if each.id not in {one.id for one in held}]
+            await _record(tx, "server.drain", f"{actor.mention} drained {server.name}.", server, at, actor)
+            server = cast("Server", await servers.get(tx, server.id))
+            carrier = await servers.get(tx, server.failover_to_id) if server.failover_to_id else None
+        names = [each.name for each in held]
+        carrier_name = carrier.name if carrier else None
+        return DrainResult(server, carrier_name, moved, names, drain_text(server.name, carrier_name, moved, names, why))
+
+    async def _why_not(self, server: Server, backup: Server | None) -> str:
+        """Why the backup cannot take over, in a sentence; empty when it can."""
+        if backup is None:
+            return "It has no backup."
+        async with self._db.read() as tx:
+            try:
+                await _check_failover(tx, server, backup, now())
+            except BotError as error:
+                return str(error)
+        seen = await self.look(backup)
+        return "" if seen.ok else f"{backup.name} cannot take over: {seen.sentence}."
+
+    async def restore(self, actor: Actor, word: str) -> RestoreResult:
+        """Undo drain and failover: the server carries its campaigns again.
+
+        It is looked at first. Raises WrongStateError when it is down, in maintenance, or in use already.
+        """
+        self._access.require(actor, "server.restore")
+        async with self._db.read() as tx:
+            server = await _find(tx, word)
+            _check_restore(server, (await servers.active_windows(tx, now())).get(server.id), now())
+        seen = await self.look(server)
+        if not seen.ok:
+            raise WrongStateError(f"{server.name} was not restored: {seen.sentence}. Repair it, then try again.")
+        at = now()
+        async with self._db.transaction() as tx:
+            server = (await servers.lock(tx, [server.id]))[server.id]
+            _check_restore(server, (await servers.active_windows(tx, at)).get(server.id), at)
+            await servers.change(tx, server.id, drained_at=None, drained_by=None, **_NO_FAILOVER)
+            live = await campaigns.live_through(tx, server.id)
+            await _record(tx, "server.restore", f"{actor.mention} put {server.name} back to use.", server, at, actor)
+            server = cast("Server", await servers.get(tx, server.id))
+        names = [each.name for each in live]
+        paused = [each.name for each in live if each.state in {CampaignState.PAUSED, CampaignState.PAUSING}]
+        return RestoreResult(server, names, paused, restore_text(server.name, names, paused))
+
+    async def in_maintenance(self, tx: Tx, server_id: int, at: datetime) -> Maintenance | None:
+        """The window that covers the server at this moment, whether or not anything has fired for it."""
+        return (await servers.active_windows(tx, at)).get(server_id)
+
+    async def list(self) -> list[ServerRow]:
+        """All servers, by name."""
+        async with self._db.read() as tx:
+            return await _rows(tx, now())
+
+
+_NO_FAILOVER: dict[str, Any] = {"failover_to_id": None, "failover_at": None, "failover_by": None}
+
+
+async def _find(tx: Tx, word: str) -> Server:
+    known = {server.name: server for server in await servers.every(tx)}
+    return known[complete(word, list(known), "server", _WHEN_NONE)]
+
+
+async def _named(tx: Tx, campaign_ids: Iterable[int]) -> list[Any]:
+    return sorted((each.campaign for each in await campaigns.placed_by_id(tx, campaign_ids)), key=lambda one: one.name)
+
+
+async def _rows(tx: Tx, at: datetime) -> list[ServerRow]:
+    known = {server.id: server for server in await servers.every(tx)}
+    windows = await servers.active_windows(tx, at)
+    outages = await servers.open_outages(tx)
+    carried = await campaigns.names_by_carrier(tx)
+
+    def name_of(server_id: int | None) -> str | None:
+        return known[server_id].name if server_id is not None else None
+
+    return [
+        ServerRow(
+            server=server,
+            state=effective_state(server, windows.get(server.id)),
+            window=windows.get(server.id),
+            outage=outages.get(server.id),
+            backup=name_of(server.backup_id),
+            carrier=name_of(server.failover_to_id),
+            carries_for=[each.name for each in known.values() if each.failover_to_id == server.id],
+            campaigns=carried.get(server.id, []),
+        )
+        for server in known.values()
+    ]
+
+
+async def _check_failover(tx: Tx, server: Server, backup: Server, at: datetime) -> None:
+    if server.id == backup.id:
+        raise BadInputError(f"{server.name} cannot be its own backup. Name another server.")
+    if server.failover_to_id == backup.id:
+        when = f", at {moment(server.failover_at, at)}" if server.failover_at else ""
+        by = f" by {server.failover_by}" if server.failover_by else ""
+        raise WrongStateError(f"{server.name} is failed over to {backup.name} already{by}{when}.")
+    obstacle = unusable(backup, (await servers.active_windows(tx, at)).get(backup.id), at)
+    if obstacle:
+        raise WrongStateError(f"{server.name} was not failed over. {obstacle} Name another server.")
+    if backup.failover_to_id not in {None, server.id}:
+        other = await servers.get(tx, backup.failover_to_id)
+        raise WrongStateError(
+            f"{server.name} was not failed over: {backup.name} is itself carried by "
+            f"{other.name if other else 'another'}. Name that one, or another server."
+        )
+
+
+def _check_not_drained(server: Server, at: datetime) -> None:
+    if server.drained_at is not None:
+        when = moment(server.drained_at, at)
+        raise WrongStateError(
+            f"{server.name} is drained already by {server.drained_by}, since {when}. /server restore {server.name}"
+        )
+
+
+def _check_restore(server: Server, window: Maintenance | None, at: datetime) -> None:
+    if server.drained_at is None and server.failover_to_id is None:
+        raise WrongStateError(f"{server.name} is in use already: it is neither drained nor failed over.")
+    # Drained is what is being undone.
+    obstacle = None if window is None and server.health != Health.DOWN else _still(server, window, at)
+    if obstacle:
+        raise WrongStateError(f"{server.name} was not restored. {obstacle}")
+
+
+def _still(server: Server, window: Maintenance | None, at: datetime) -> str:
+    if window is not None:
+        return f"It is in maintenance until {moment(window.ends_at, at)}; restore it then."
+    said = f" ({server.last_text} at {server.last_stage})" if server.last_stage else ""
+    return f"It is down{said}. Repair it, and restore it when /server status {server.name} says up."
+
+
+async def _carry(tx: Tx, server: Server, backup: Server, at: datetime, actor: Actor) -> list[int]:
+    """Let `backup` carry the server, and whatever it carried for others. Returns the ids of all those servers.
+
+    Failover is never more than one step: chains would end at a server that nobody chose.
+    """
+    moved = [server.id]
+    values = {"failover_to_id": backup.id, "failover_at": at, "failover_by": actor.mention}
+    await servers.change(tx, server.id, **values)
+    for other in await servers.carried_by(tx, server.id):
+        if other.id == backup.id:
+            await servers.change(tx, other.id, **_NO_FAILOVER)
+        else:
+            await servers.change(tx, other.id, **values)
+            moved.append(other.id)
+    return moved
+
+
+async def _release(
+    tx: Tx, server: Server, server_ids: Sequence[int], outage_id: int | None, at: datetime, actor: Actor
+) -> list[str]:
+    """Let go on what the server's outages and its maintenance hold."""
+    outage_ids = {outage.id for outage in await servers.outages_of(tx, server.id)}
+    if outage_id is not None:
+        outage_ids.add(outage_id)
+    released = []
+    for each in sorted(outage_ids):
+        released += await holding.release(tx, Hold.OUTAGE, at, actor, outage_id=each, server_ids=server_ids)
+    window = (await servers.active_windows(tx, at)).get(server.id)
+    if window is not None:
+        released += await holding.release(
+            tx, Hold.MAINTENANCE, at, actor, maintenance_id=window.id, server_ids=server_ids
+        )
+    return sorted(each.name for each in released)
+
+
+async def _record(
+    tx: Tx, kind: str, text: str, server: Server, at: datetime, actor: Actor, outage_id: int | None = None
+) -> None:
+    """One entry, in the thread of the server's outage when it has one, and the cards that show the server."""
+    touched = [outage.id for outage in await servers.outages_of(tx, server.id)]
+    thread = outage_id if outage_id is not None else (touched[-1] if touched else None)
+    await timeline.record(tx, Entry(kind, text, actor.id, at, outage_id=thread, server_id=server.id))
+    for each in sorted({*touched, *([outage_id] if outage_id is not None else [])}):
+        await timeline.ensure_post(tx, f"outage:{each}", at)

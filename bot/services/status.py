@@ -1,0 +1,3 @@
+class Status:
+    def __init__(self, *parts: object) -> None:
+        self.parts = parts

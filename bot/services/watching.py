@@ -1,0 +1,149 @@
+"""The watch: looks at every server on its own schedule, hears what sending saw, and opens and closes outages."""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from functools import partial
+
+import structlog
+
+from bot.clock import now
+from bot.config import Settings
+from bot.errors import SHOWABLE
+from bot.monitor.probe import Limits, probe
+from bot.monitor.verdict import next_delay
+from bot.services.outages import Outages
+from bot.services.servers import Servers
+from storage import evidence, outages
+from storage import servers as server_store
+from storage.db import Database
+from storage.models import Evidence, Server
+
+_PULSE = timedelta(seconds=1)
+_STALE = timedelta(minutes=5)
+"""Evidence that waited longer than this, because nothing watched, says nothing of now."""
+_KEEP = timedelta(days=7)
+_log = structlog.get_logger(__name__)
+
+
+class Watch:
+    """Level, not edge: each pulse asks the database which server is down without an outage and which outage's server
+    is up again. So nothing is missed by a crash, a locked database or the end of a maintenance window.
+    """
+
+    def __init__(self, db: Database, settings: Settings, servers: Servers, outages: Outages) -> None:
+        self._db = db
+        self._servers = servers
+        self._outages = outages
+        self._limits = _limits(settings.probes.stage_timeout)
+        self._pulse = min(_PULSE, timedelta(seconds=settings.probes.retry_interval))
+        self._jitter: dict[int, float] = {}
+        self._probing: dict[int, asyncio.Task[None]] = {}
+        self._look = asyncio.Event()
+        self._pruned_at: datetime | None = None
+
+    async def run(self) -> None:
+        """Until cancelled. Trouble with one server, or with the database, is logged and tried again."""
+        try:
+            while True:
+                self._look.clear()
+                await self._guarded("start probes", self._start_probes)
+                await self._guarded("judge evidence", self.judge)
+                await self._guarded("open and close outages", self.reconcile)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._pulse.total_seconds()):
+                        await self._look.wait()
+        finally:
+            await self._stop_probes()
+
+    async def tick(self) -> None:
+        """One whole round: what is due is probed, what is new is judged, outages follow. Errors are logged."""
+        await self._guarded("start probes", self._start_probes)
+        await asyncio.gather(*self._probing.values())
+        await self._guarded("judge evidence", self.judge)
+        await self._guarded("open and close outages", self.reconcile)
+
+    async def judge(self) -> None:
+        """Take what sending saw since the last time into account."""
+        at = now()
+        async with self._db.read() as tx:
+            rows = await evidence.unjudged(tx)
+        by_server: dict[int, list[Evidence]] = {}
+        for row in rows:
+            if at - row.at < _STALE:
+                by_server.setdefault(row.server_id, []).append(row)
+        for server_id, fresh in by_server.items():
+            await self._servers.record_sending(server_id, fresh)
+        if rows or self._is_time_to_prune(at):
+            async with self._db.transaction() as tx:
+                await evidence.judge(tx, [row.id for row in rows], at)
+                await evidence.prune(tx, at - _KEEP)
+            self._pruned_at = at
+
+    async def reconcile(self) -> None:
+        """Open, reopen and close outages until they agree with the servers. Maintenance blocks only the opening."""
+        async with self._db.read() as tx:
+            windows = await server_store.active_windows(tx, now())
+            down = [server for server in await outages.down_without_outage(tx) if server.id not in windows]
+            up = await outages.up_in_outage(tx)
+        for server in down:
+            await self._guarded("open an outage", partial(self._outages.open_down, server), server)
+        for server in up:
+            await self._guarded("note a recovery", partial(self._outages.recovered, server), server)
+
+    # Probes
+
+    async def _start_probes(self) -> None:
+        async with self._db.read() as tx:
+            servers = await server_store.every(tx)
+        for server in servers:
+            if server.id not in self._probing and self._is_due(server, now()):
+                task = asyncio.create_task(self._probe(server), name=f"probe {server.name}")
+                self._probing[server.id] = task
+                task.add_done_callback(partial(self._probed, server.id))
+
+    def _is_due(self, server: Server, at: datetime) -> bool:
+        last = server.last_probe_at
+        if last is None or last > at:  # never, or a clock that was set back
+            return True
+        jitter = self._jitter.setdefault(server.id, random.uniform(-1, 1))
+        return at - last >= next_delay(self._servers.health_of(server), self._servers.policy, jitter)
+
+    async def _probe(self, server: Server) -> None:
+        await self._guarded("probe", partial(self._look_at, server), server)
+
+    async def _look_at(self, server: Server) -> None:
+        seen = await probe(self._servers.target(server), self._limits)
+        await self._servers.record_probe(server.id, seen)
+
+    def _probed(self, server_id: int, _task: asyncio.Task[None]) -> None:
+        self._probing.pop(server_id, None)
+        self._jitter.pop(server_id, None)
+        self._look.set()
+
+    async def _stop_probes(self) -> None:
+        tasks = list(self._probing.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _is_time_to_prune(self, at: datetime) -> bool:
+        return self._pruned_at is None or at - self._pruned_at >= timedelta(hours=1)
+
+    async def _guarded(self, what: str, step: Callable[[], Awaitable[object]], server: Server | None = None) -> None:
+        try:
+            await step()
+        except SHOWABLE as error:
+            _log.warning("watch could not " + what, server=server.name if server else None, error=str(error))
+        except Exception:  # noqa: BLE001  a monitor that one error can end leaves everybody blind
+            _log.exception("watch could not " + what, server=server.name if server else None)
+
+
+def _limits(seconds: float) -> Limits:
+    """One limit for every stage, twice as long where servers wait on purpose."""
+    one = timedelta(seconds=seconds)
+    return Limits(
+        dns=one, connect=one, greeting=2 * one, ehlo=one, starttls=one, auth=2 * one, mail=2 * one, rcpt=2 * one
+    )

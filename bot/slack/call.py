@@ -1,0 +1,38 @@
+"""What a command or a click is to the code that handles it, and what it gives back."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from bot.access import Actor
+from bot.services.bundle import Services
+from bot.slack.blocks import View
+
+
+@dataclass(frozen=True)
+class Call:
+    """A typed command, from Slack or from the terminal: `/campaign pause x` has words `pause x`."""
+
+    actor: Actor
+    words: str
+    channel: str | None = None
+    trigger: str | None = None
+    thread: str | None = None
+
+
+@dataclass(frozen=True)
+class Click:
+    """A pressed button: its action id (noun.verb) and the value that the view gave it."""
+
+    actor: Actor
+    action: str
+    value: str
+    channel: str | None = None
+    message_ts: str | None = None
+    trigger: str | None = None
+
+
+Handler = Callable[[Services, Call], Awaitable[View]]
+"""Answers a command. The view is shown to the caller alone; what all should see goes through the timeline."""
+
+ClickHandler = Callable[[Services, Click], Awaitable[View | None]]
+"""Answers a click. None where the edited message says it all; a view is shown to the person who clicked."""

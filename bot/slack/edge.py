@@ -1,0 +1,263 @@
+"""Where Slack's requests come in: taken once, acked at once, carried out in tasks of their own, answered.
+
+Bolt's traps this is built around: a listener must not raise after its ack, and in Socket Mode whatever nobody
+listens for gets no ack at all. So one listener for each kind of request takes everything, and what was typed or
+pressed is looked up here. `process_before_response` spares the 10 ms that Bolt otherwise sleeps before each ack.
+"""
+
+import asyncio
+import re
+import secrets
+from collections.abc import Coroutine, Mapping
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from slack_bolt.async_app import AsyncAck, AsyncApp
+from slack_bolt.authorization import AuthorizeResult
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.clock import now
+from bot.errors import SHOWABLE
+from bot.services.bundle import Services
+from bot.slack.answering import Answers
+from bot.slack.blocks import View, escape
+from bot.slack.call import Call, Click, ClickHandler, Handler
+from bot.slack.inbox import Inbox
+from bot.slack.people import People
+from storage import inbound
+from storage.errors import StorageError
+from storage.inbound import Arrival
+
+Json = dict[str, Any]
+STILL_TIMELY = timedelta(minutes=15)
+"""A request that a restart kept from beginning is carried out when it is not older; otherwise it is only told."""
+_ANYTHING = re.compile("")
+_log = structlog.get_logger(__name__)
+
+
+class Edge:
+    """Takes commands and clicks from Bolt and answers them.
+
+    `commands` maps `/campaign` to its handler, `actions` maps `outage.acknowledge` to its.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        client: AsyncWebClient,
+        commands: Mapping[str, Handler],
+        actions: Mapping[str, ClickHandler],
+    ) -> None:
+        self.commands = commands
+        self.actions = actions
+        self._services = services
+        self._client = client
+        self._inbox = Inbox(services.db)
+        self._people = People(client)
+        self._answers = Answers(client)
+        self._tasks: set[asyncio.Task[object]] = set()
+
+    def bolt(self, *, signing_secret: str | None = None) -> AsyncApp:
+        """A Bolt app that hands every request to this edge. Without a signing secret it is for Socket Mode only."""
+        app = AsyncApp(
+            name="holdfast",
+            authorize=self._authorize,
+            client=AsyncWebClient(base_url=self._client.base_url),
+            signing_secret=signing_secret or "",
+            process_before_response=True,
+        )
+        app.command(_ANYTHING)(self._on_command)
+        app.action(_ANYTHING)(self._on_action)
+        app.view(_ANYTHING)(self._on_view)
+        app.view_closed(_ANYTHING)(self._only_ack)
+        app.shortcut(_ANYTHING)(self._on_shortcut)
+        app.options(_ANYTHING)(self._no_options)
+        app.event(_ANYTHING)(self._only_ack)
+        return app
+
+    async def resume(self) -> None:
+        """Deal with what was acked before a restart and not finished.
+
+        What had not begun is carried out when it is recent. What had begun may be done or not: repeating it could
+        do it twice, so whoever asked is told and decides. Raises StorageError.
+        """
+        async with self._services.db.read() as tx:
+            rows = await inbound.unfinished(tx)
+        for row in rows:
+            arrival = Arrival(row.key, row.kind, row.payload or {})
+            begun, timely = row.started_at is not None, now() - row.at <= STILL_TIMELY
+            _log.info("taken up after a restart", key=row.key, begun=begun, timely=timely)
+            self._spawn(self._tell_interrupted(arrival, begun=begun) if begun or not timely else self._handle(arrival))
+
+    async def drain(self, within: timedelta = timedelta(seconds=10)) -> None:
+        """Wait for the handlers that run; those that take longer are cut off, and told of after the next start."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=within.total_seconds())
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._people.close()
+
+    async def _authorize(self) -> AuthorizeResult:
+        # One workspace, one token: asking auth.test here would put a call to Slack before the first ack.
+        return AuthorizeResult(enterprise_id=None, team_id=None, bot_token=self._client.token)
+
+    # What Slack delivers
+
+    async def _on_command(self, ack: AsyncAck, body: Json) -> None:
+        name = body["command"]
+        if name not in self.commands:
+            known = ", ".join(sorted(self.commands))
+            await ack(f"Holdfast does not know {escape(name)}. It knows {known}. Try /holdfast help.")
+            return
+        keep = ("command", "text", "user_id", "user_name", "channel_id", "trigger_id", "response_url", "thread_ts")
+        payload = {key: body[key] for key in keep if body.get(key)}
+        try:
+            await self._take(Arrival(f"command:{body['trigger_id']}", "command", payload))
+        except StorageError as error:
+            await ack(_sentence(error))
+        else:
+            await ack()
+
+    async def _on_action(self, ack: AsyncAck, body: Json) -> None:
+        payload = _click_payload(body)
+        try:
+            await self._take(Arrival(f"action:{payload['trigger_id']}", "action", payload))
+        except StorageError as error:  # what the ack of a click says is shown nowhere
+            self._spawn(self._answers.say(payload, View(_sentence(error))))
+        await ack()
+
+    async def _on_view(self, ack: AsyncAck, body: Json) -> None:
+        blocks = [each["block_id"] for each in body["view"].get("blocks", []) if each.get("type") == "input"]
+        sentence = "This form belongs to another version of Holdfast. Nothing was changed; use a command instead."
+        if blocks:
+            await ack(response_action="errors", errors={blocks[0]: sentence})
+        else:
+            await ack()
+
+    async def _on_shortcut(self, ack: AsyncAck, body: Json) -> None:
+        await ack()
+        sentence = "Holdfast has no such shortcut any more. Nothing was changed; try /holdfast help."
+        self._spawn(self._answers.say(_place(body), View(sentence)))
+
+    async def _no_options(self, ack: AsyncAck) -> None:
+        await ack(options=[])
+
+    async def _only_ack(self, ack: AsyncAck) -> None:
+        await ack()
+
+    async def _take(self, arrival: Arrival) -> None:
+        if await self._inbox.take(arrival):
+            self._spawn(self._handle(arrival))
+        else:
+            _log.info("redelivery dropped", key=arrival.key)
+
+    # Carrying it out
+
+    def _spawn(self, work: Coroutine[Any, Any, object]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _handle(self, arrival: Arrival) -> None:
+        """The one try/except round everything that people ask for."""
+        view: View | None
+        try:
+            await self._inbox.start(arrival.key)
+            view = await self._run(arrival)
+        except SHOWABLE as error:
+            view = View(_sentence(error))
+        except Exception:  # noqa: BLE001  the edge of the process: logged with an id that the person is given
+            view = View(_broken(arrival))
+        if view is not None:
+            await self._answers.say(arrival.payload, view)
+        await self._finish(arrival.key)
+
+    async def _run(self, arrival: Arrival) -> View | None:
+        payload = arrival.payload
+        actor = await self._people.actor(payload["user_id"], payload.get("user_name", ""))
+        if arrival.kind == "command":
+            call = Call(
+                actor=actor,
+                words=payload.get("text", "").strip(),
+                channel=payload.get("channel_id"),
+                trigger=payload.get("trigger_id"),
+                thread=payload.get("thread_ts"),
+            )
+            return await self.commands[payload["command"]](self._services, call)
+        if payload["action_id"] not in self.actions:
+            return View(
+                "This button belongs to another version of Holdfast. Nothing was changed; use a command instead."
+            )
+        click = Click(
+            actor=actor,
+            action=payload["action_id"],
+            value=payload["value"],
+            channel=payload.get("channel_id"),
+            message_ts=payload.get("message_ts"),
+            trigger=payload.get("trigger_id"),
+        )
+        return await self.actions[payload["action_id"]](self._services, click)
+
+    async def _tell_interrupted(self, arrival: Arrival, *, begun: bool) -> None:
+        what = f"`{escape(_typed(arrival))}`"
+        if begun:
+            sentence = (
+                f"Holdfast was restarted while it carried out {what}: it may or may not be done. Look at the present "
+                "state, and repeat it if it is not."
+            )
+        else:
+            sentence = f"Holdfast was away when {what} came in. Nothing was changed; repeat it if it still matters."
+        await self._answers.say(arrival.payload, View(sentence))
+        await self._finish(arrival.key)
+
+    async def _finish(self, key: str) -> None:
+        try:
+            await self._inbox.finish(key)
+        except StorageError as error:
+            _log.warning("not marked as done; the next start will tell of it", key=key, error=str(error))
+
+
+def _place(body: Json) -> Json:
+    """Where an answer to an interaction goes."""
+    place = {
+        "user_id": body["user"]["id"],
+        "user_name": body["user"].get("username") or body["user"].get("name", ""),
+        "channel_id": (body.get("channel") or {}).get("id"),
+        "trigger_id": body.get("trigger_id"),
+        "response_url": body.get("response_url"),
+        "message_ts": (body.get("message") or {}).get("ts"),
+        "thread_ts": (body.get("message") or {}).get("thread_ts"),
+    }
+    return {key: value for key, value in place.items() if value}
+
+
+def _click_payload(body: Json) -> Json:
+    action = body["actions"][0]
+    chosen = action.get("selected_option") or {}
+    value = action.get("value") or chosen.get("value") or ""
+    return {**_place(body), "action_id": action["action_id"], "value": value}
+
+
+def _typed(arrival: Arrival) -> str:
+    payload = arrival.payload
+    if arrival.kind == "command":
+        return f"{payload['command']} {payload.get('text', '')}".strip()
+    return str(payload["action_id"])
+
+
+def _broken(arrival: Arrival) -> str:
+    """Log the exception that is being handled; the sentence for the person, with the id to ask for."""
+    identity = secrets.token_hex(2)
+    _log.exception("a handler broke", id=identity, request=_typed(arrival))
+    way = f'holdfast do "{escape(_typed(arrival))}"' if arrival.kind == "command" else "holdfast do"
+    return (
+        f"Something broke on our side (id {identity}). Nothing was changed by halves; try again, or use the terminal: "
+        f"`{way}`"
+    )
+
+
+def _sentence(error: Exception) -> str:
+    """What a person typed may be part of it: it must not call the whole channel."""
+    return str(error).replace("<!", "&lt;!")

@@ -1,0 +1,66 @@
+"""Who is who: a Slack user id becomes an Actor with a name and a time zone."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import structlog
+from aiohttp import ClientError
+from slack_sdk.errors import SlackClientError
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.access import Actor
+from bot.clock import now
+
+FRESH = timedelta(hours=1)
+_PATIENCE = timedelta(seconds=2)
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class _Known:
+    actor: asyncio.Task[Actor]
+    at: datetime
+
+
+class People:
+    """users.info with a memory. When Slack does not answer, a person is still somebody: by id, in UTC."""
+
+    def __init__(self, client: AsyncWebClient) -> None:
+        self._client = client
+        self._known: dict[str, _Known] = {}
+
+    async def actor(self, user_id: str, name: str = "") -> Actor:
+        """The person with this id. `name` is what the request called them, for when Slack cannot be asked."""
+        known = self._known.get(user_id)
+        if known is None or now() - known.at > FRESH:
+            known = _Known(asyncio.create_task(self._ask(user_id)), now())
+            self._known[user_id] = known
+        try:
+            async with asyncio.timeout(_PATIENCE.total_seconds()):
+                return await asyncio.shield(known.actor)
+        except (TimeoutError, ClientError, SlackClientError) as error:
+            self._known.pop(user_id, None)
+            _log.warning("users.info failed", user=user_id, error=type(error).__name__)
+            return Actor(id=user_id, name=name or user_id)
+
+    async def _ask(self, user_id: str) -> Actor:
+        answer = await self._client.users_info(user=user_id)
+        user = answer["user"]
+        profile = user.get("profile", {})
+        name = profile.get("display_name") or user.get("real_name") or user.get("name") or user_id
+        return Actor(id=user_id, name=name, zone=_zone(user.get("tz")))
+
+    async def close(self) -> None:
+        """Ask no more."""
+        for known in self._known.values():
+            known.actor.cancel()
+        await asyncio.gather(*(known.actor for known in self._known.values()), return_exceptions=True)
+
+
+def _zone(name: str | None) -> str:
+    try:
+        return ZoneInfo(name or "UTC").key
+    except (ZoneInfoNotFoundError, ValueError):
+        return "UTC"

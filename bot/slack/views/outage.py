@@ -1,0 +1,305 @@
+"""The live message of an outage, for a tired person at three in the morning: what, who, since when, what next."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from bot.services.outage_shapes import CampaignNow, Headline, OutageSummary, ServerNow, failure_sentence
+from bot.services.when import lasting
+from bot.services.words import joined
+from bot.slack import blocks
+from bot.slack.blocks import Block, View, escape
+from bot.slack.views.timeline import safe
+from storage.models import Outage, OutageState
+
+NO_DATA = "no data"
+_MOST_CAMPAIGNS = 5
+_LONG_TEXT = 500
+
+
+@dataclass(frozen=True)
+class _Look:
+    """How a state is shown: a colour and, for those who see none, a word."""
+
+    emoji: str
+    word: str
+
+
+_LOOKS = {
+    OutageState.OPEN: _Look("🔴", "open, nobody has it yet"),
+    OutageState.ACKNOWLEDGED: _Look("🟠", "acknowledged"),
+    OutageState.IDENTIFIED: _Look("🟠", "cause known"),
+    OutageState.MONITORING: _Look("🟡", "answers again"),
+    OutageState.RESOLVED: _Look("🟢", "resolved"),
+}
+
+
+def headline(shown: Headline) -> View:
+    """The card in the channel. Buttons that were pressed are gone; their outcome stands in the text."""
+    outage = shown.outage
+    title = _title(shown)
+    lines = [_failed(shown), *_now(shown), *_campaigns(shown)]
+    made: list[Block] = [blocks.header(f"{_LOOKS[OutageState(outage.state)].emoji} {title}")]
+    made.append(blocks.section("\n".join(line for line in lines if line)))
+    made.append(blocks.fields(_facts(shown)))
+    made.append(blocks.section(f"*Next:* {_next(shown)}"))
+    if shown.actions:
+        made.append(blocks.actions(_buttons(shown)))
+    made.append(blocks.context(_footer(outage)))
+    return View(_notification(shown, title), made)
+
+
+def _title(shown: Headline) -> str:
+    outage, names = shown.outage, shown.names
+    if outage.state == OutageState.RESOLVED:
+        return f"Resolved: {names}"
+    down = [server.name for server in shown.servers if server.state in {"down", "suspected"}]
+    if down:
+        return f"{joined(down)} {'is' if len(down) == 1 else 'are'} down"
+    if outage.recovered_at is not None:
+        return f"{names} {'answers' if len(shown.servers) == 1 else 'answer'} again"
+    return f"Outage on {names}"
+
+
+def _notification(shown: Headline, title: str) -> str:
+    """What a phone shows: the same, in one line."""
+    outage = shown.outage
+    parts = [f"{title}."]
+    reply = _reply(outage)
+    if reply and outage.state != OutageState.RESOLVED:
+        parts.append(f"{escape(reply)}.")
+    if shown.held:
+        parts.append(f"{blocks.count(len(shown.held), 'campaign')} held.")
+    if outage.state == OutageState.OPEN:
+        parts.append("Nobody has it yet.")
+    return " ".join(parts)
+
+
+def _reply(outage: Outage) -> str:
+    return blocks.clip(failure_sentence(outage.stage, outage.code, outage.reply), _LONG_TEXT)
+
+
+def _failed(shown: Headline) -> str:
+    """What fired stays readable, whatever later probes say."""
+    outage = shown.outage
+    servers = ", ".join(f"{escape(server.name)} ({escape(server.host)}:{server.port})" for server in shown.servers)
+    by_monitor = outage.title == f"{shown.servers[0].name} is down" if shown.servers else False
+    said = "" if by_monitor else f"*Declared:* {safe(blocks.clip(outage.title, _LONG_TEXT))}\n"
+    reply = _reply(outage)
+    what = f"`{escape(reply)}` on {servers}" if reply else f"no failure seen by probes on {servers}"
+    again = f" It came back {blocks.count(outage.recurrences, 'time')}." if outage.recurrences else ""
+    return f"{said}*Failed:* {what}.{again}"
+
+
+def _now(shown: Headline) -> list[str]:
+    return [f"*Now:* {line}" for line in map(_server_now, shown.servers) if line]
+
+
+def _server_now(server: ServerNow) -> str:
+    since = f" since {blocks.time(server.since, '{time}')}" if server.since else ""
+    states = {
+        "down": "is down",
+        "suspected": "failed its last probe",
+        "up": "answers probes",
+        "unchecked": "was not probed yet",
+        "maintenance": "is in a maintenance window",
+        "drained": "is drained: nothing is sent through it",
+    }
+    line = f"{escape(server.name)} {states.get(server.state, server.state)}{since}"
+    if server.failed_over_to:
+        return f"{line}; {escape(server.failed_over_to)} carries its campaigns."
+    if server.backup and server.state in {"down", "suspected"}:
+        usable = "can take over" if server.backup_usable else "is not usable either"
+        return f"{line}; its backup {escape(server.backup)} {usable}."
+    return f"{line}."
+
+
+def _campaigns(shown: Headline) -> list[str]:
+    if not shown.campaigns:
+        return ["*Campaigns:* none was being sent through it."]
+    lines = [f"*Campaigns:* {blocks.count(len(shown.campaigns), 'campaign')} affected, {len(shown.held)} held"]
+    lines += [f"• {_campaign(each)}" for each in shown.campaigns[:_MOST_CAMPAIGNS]]
+    more = len(shown.campaigns) - _MOST_CAMPAIGNS
+    return [*lines, f"• and {more} more: /campaign list"] if more > 0 else lines
+
+
+def _campaign(shown: CampaignNow) -> str:
+    campaign = shown.campaign
+    state = {
+        "pausing": "pausing now",
+        "paused": "held" if shown.held else "paused",
+        "sending": f"sending through {escape(shown.through)}",
+    }.get(campaign.state, campaign.state)
+    slipped = f", {campaign.slipped:,} slipped out" if shown.held and campaign.slipped else ""
+    delivered = shown.counts.get("delivered", 0)
+    return (
+        f"*{escape(campaign.name)}*: {state}; {delivered:,} of {campaign.recipients:,} delivered, "
+        f"{shown.to_go:,} to go{slipped}"
+    )
+
+
+def _facts(shown: Headline) -> list[tuple[str, str]]:
+    outage = shown.outage
+    facts = [("Who has it", _who(outage)), ("Since", blocks.time(outage.started_at))]
+    if shown.totals is None:
+        facts.append(("Lost mail", NO_DATA))
+    else:
+        totals = shown.totals
+        facts.append(("Lost mail", f"{totals.failed:,} failed, {totals.unknown:,} unknown"))
+        facts.append(("Sent again", f"{totals.recovered:,} recovered"))
+    if outage.cause:
+        facts.append(("Cause", safe(blocks.clip(outage.cause, _LONG_TEXT))))
+    if outage.eta:
+        facts.append(("Expected back", blocks.time(outage.eta)))
+    if outage.resolved_at:
+        by = safe(outage.resolved_by or "somebody")
+        facts.append(("Resolved", f"by {by}, {blocks.time(outage.resolved_at)}"))
+    if outage.resolution:
+        facts.append(("How", safe(blocks.clip(outage.resolution, _LONG_TEXT))))
+    return facts
+
+
+def _who(outage: Outage) -> str:
+    who = outage.lead or outage.acknowledged_by
+    if who is None:
+        return "Nobody yet" if outage.state != OutageState.RESOLVED else "Nobody had it"
+    at = f", {blocks.time(outage.acknowledged_at, '{time}')}" if outage.acknowledged_at else ""
+    return f"{safe(who)}{at}"
+
+
+def _next(shown: Headline) -> str:
+    outage, actions = shown.outage, shown.actions
+    if outage.state == OutageState.RESOLVED:
+        return "plan the resend of what was lost." if "outage.plan" in actions else "nothing: it is over."
+    if outage.acknowledged_at is None:
+        return "somebody presses Acknowledge, so that the others can sleep."
+    if outage.recovered_at is not None:
+        if "outage.resume" in actions:
+            return "resume the campaigns, then resolve."
+        if "outage.plan" in actions:
+            return "plan the resend of what was lost, then resolve."
+        if shown.resend_id is not None:
+            return f"see resend #{shown.resend_id} in this thread, then resolve."
+        return "resolve it with /outage resolve TEXT, or with the button."
+    if "outage.failover" in actions:
+        return "fail over to the backup, or find the cause and say it with /outage cause TEXT."
+    if outage.cause is None:
+        return "find the cause and say it with /outage cause TEXT."
+    return "tell when it will be back with /outage eta WHEN; probes go on by themselves."
+
+
+def _buttons(shown: Headline) -> list[Block]:
+    value = str(shown.outage.id)
+    backup = next((server.backup for server in shown.servers if server.backup), None)
+    to_go = sum(each.to_go for each in shown.campaigns)
+    known: dict[str, Block] = {
+        "outage.acknowledge": blocks.button("Acknowledge", "outage.acknowledge", value, style="primary"),
+        "outage.pause": blocks.button("Pause campaigns", "outage.pause", value),
+        "outage.failover": blocks.button(
+            f"Fail over to {backup}" if backup else "Fail over",
+            "outage.failover",
+            value,
+            confirm=(
+                "Fail over?",
+                f"The campaigns go on through {escape(backup or 'the backup')}. Nobody is mailed twice.",
+                "Fail over",
+            ),
+        ),
+        "outage.resume": blocks.button(
+            "Resume campaigns",
+            "outage.resume",
+            value,
+            confirm=("Resume?", f"{to_go:,} messages go out to those who have not had theirs.", "Resume"),
+        ),
+        "outage.plan": blocks.button("Plan the resend", "outage.plan", value),
+        "outage.resolve": blocks.button(
+            "Resolve",
+            "outage.resolve",
+            value,
+            style="danger",
+            confirm=("Resolve?", "The outage ends and its summary is posted. Campaigns stay as they are.", "Resolve"),
+        ),
+    }
+    return [known[action] for action in shown.actions if action in known]
+
+
+def _footer(outage: Outage) -> str:
+    look = _LOOKS[OutageState(outage.state)]
+    parts = [
+        f"Outage #{outage.id}",
+        look.word,
+        f"severity {outage.severity}",
+        f"opened by {safe(outage.opened_by)}",
+        f"detected {blocks.time(outage.detected_at)}",
+    ]
+    return " · ".join(parts)
+
+
+# The end
+
+
+def summary(shown: OutageSummary) -> View:
+    """What it was and what it did, when it is resolved. Without data a figure says so."""
+    outage = shown.outage
+    names = joined(list(shown.servers))
+    lasted = lasting(shown.duration) if shown.duration is not None else NO_DATA
+    title = f"Outage #{outage.id} on {names} is over"
+    made = [
+        blocks.header(f"📋 {title}"),
+        blocks.section("\n".join(_story(shown, lasted))),
+        blocks.fields(_times(shown)),
+        blocks.fields(_totals(shown)),
+    ]
+    if shown.totals and shown.totals.unknown:
+        made.append(
+            blocks.context(
+                "Unknown: in flight when the connection or a process died. They are never sent again without a "
+                "person's decision: /resend plan"
+            )
+        )
+    return View(f"{title}: it lasted {lasted}.", made)
+
+
+def _story(shown: OutageSummary, lasted: str) -> list[str]:
+    outage = shown.outage
+    reply = _reply(outage)
+    lines = [
+        f"*Lasted:* {lasted}" + (f", with {blocks.count(outage.recurrences, 'recurrence')}" * bool(outage.recurrences))
+    ]
+    if reply:
+        lines.append(f"*Failed:* `{escape(reply)}`")
+    lines.append(f"*Cause:* {safe(blocks.clip(outage.cause, _LONG_TEXT)) if outage.cause else 'not named'}")
+    if outage.resolution:
+        lines.append(f"*Resolved:* {safe(blocks.clip(outage.resolution, _LONG_TEXT))}")
+    names = [escape(name) for name in shown.campaigns[:_MOST_CAMPAIGNS]]
+    if len(shown.campaigns) > _MOST_CAMPAIGNS:
+        names.append(f"{len(shown.campaigns) - _MOST_CAMPAIGNS} more")
+    lines.append(f"*Campaigns:* {joined(names) if names else 'none was touched'}")
+    return lines
+
+
+def _times(shown: OutageSummary) -> list[tuple[str, str]]:
+    def at(moment: datetime | None, after: str = "") -> str:
+        return f"{blocks.time(moment)}{after}" if moment else NO_DATA
+
+    to_acknowledge = shown.to_acknowledge
+    return [
+        ("Started", at(shown.started_at)),
+        ("Detected", at(shown.detected_at, f" (after {lasting(shown.to_detect)})")),
+        ("Acknowledged", at(shown.acknowledged_at, f" (after {lasting(to_acknowledge)})" if to_acknowledge else "")),
+        ("Answered again", at(shown.recovered_at)),
+        ("Resolved", at(shown.resolved_at)),
+    ]
+
+
+def _totals(shown: OutageSummary) -> list[tuple[str, str]]:
+    totals = shown.totals
+    if totals is None:
+        return [("Deliveries", f"{NO_DATA}: no campaign was touched")]
+    return [
+        ("Attempted", f"{totals.attempted:,}"),
+        ("Delivered", f"{totals.delivered:,}"),
+        ("Failed", f"{totals.failed:,}"),
+        ("Recovered by resend", f"{totals.recovered:,}"),
+        ("Still unknown", f"{totals.unknown:,}"),
+        ("Still queued", f"{totals.queued:,}"),
+    ]

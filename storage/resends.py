@@ -1,0 +1,356 @@
+"""Resends: what was lost, frozen into items, queued again, given back. Set by set; no row passes through Python
+except for the fingerprint, which streams.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Select,
+    and_,
+    case,
+    false,
+    func,
+    insert,
+    literal,
+    literal_column,
+    or_,
+    select,
+    text,
+    update,
+)
+
+from storage.db import Tx
+from storage.models import (
+    Campaign,
+    Delivery,
+    DeliveryStatus,
+    Message,
+    OutageCampaign,
+    Recipient,
+    Resend,
+    ResendItem,
+    ResendState,
+    Retry,
+    Server,
+    Suppression,
+)
+from storage.servers import active_windows
+
+RUNNING = (ResendState.SENDING, ResendState.PAUSING, ResendState.PAUSED)
+"""A resend in one of these owns its items: no other resend may take them."""
+
+CANARY_EVERY = 100
+"""One delivery in so many goes out first."""
+
+_BATCH = 10_000
+_ONE_AT_A_TIME = 0x52657364  # "Resd": the advisory lock of `alone`
+_FAILOVER_HOPS = 5
+
+# Literals, not parameters: only so can either database see that the partial index ix_deliveries_failed serves.
+_FAILED = Delivery.status.in_(
+    [
+        literal_column(f"'{status.value}'")
+        for status in (DeliveryStatus.FAILED_TEMPORARY, DeliveryStatus.FAILED_PERMANENT, DeliveryStatus.UNKNOWN)
+    ]
+)
+# The sum keeps SQLite from walking a whole campaign by its primary key, where the failed are few among millions.
+_CAMPAIGN = Delivery.campaign_id.op("+")(literal_column("0", Integer))
+
+
+class Scope(NamedTuple):
+    """Whose lost deliveries a plan is about: those of an outage, or those of one campaign."""
+
+    outage_id: int | None
+    campaign_id: int | None
+
+
+class Tally(NamedTuple):
+    """How many items a plan has of a campaign, by the status they had and the wave they are in."""
+
+    campaign_id: int
+    before: str
+    wave: int
+    items: int
+
+
+class Placed(NamedTuple):
+    """A campaign, its own server and the one that carries it now, failover followed."""
+
+    campaign: Campaign
+    server: Server
+    carrier: Server
+    in_maintenance: bool
+
+
+async def alone(tx: Tx) -> None:
+    """Until the transaction ends nobody else plans or approves a resend, so that no two take the same delivery.
+
+    SQLite has one writer anyway.
+    """
+    if tx.get_bind().dialect.name == "postgresql":
+        await tx.execute(text(f"SELECT pg_advisory_xact_lock({_ONE_AT_A_TIME})"))
+
+
+# --- What was lost -------------------------------------------------------------------------------------------------
+
+
+def _category(at: datetime, taken: ColumnElement[bool]) -> ColumnElement[str]:
+    """The kinds of a lost delivery; the first that fits wins. The reasons are in bot/mail/replies.py."""
+    refused = Delivery.status == DeliveryStatus.FAILED_PERMANENT
+    return case(
+        (taken, "elsewhere"),
+        (and_(refused, func.coalesce(Delivery.retry, Retry.NEVER) != Retry.AFTER_FIX), "permanent"),
+        (Campaign.expires_at <= at, "expired"),
+        (Suppression.email_key.is_not(None), "suppressed"),
+        (Delivery.status == DeliveryStatus.UNKNOWN, "unknown"),
+        (refused, "refused"),
+        else_="safe",
+    )
+
+
+async def _taken(tx: Tx) -> ColumnElement[bool]:
+    """True of a delivery that an unfinished resend has in its items, queued already or not."""
+    running = await running_ids(tx)
+    if not running:
+        return false()
+    item = select(ResendItem.n).where(
+        ResendItem.campaign_id == Delivery.campaign_id,
+        ResendItem.resend_id.in_(running),
+        ResendItem.n == Delivery.n,
+    )
+    return item.correlate(Delivery).exists()
+
+
+async def running_ids(tx: Tx) -> list[int]:
+    return list(await tx.scalars(select(Resend.id).where(Resend.state.in_(RUNNING)).order_by(Resend.id)))
+
+
+async def _lost(tx: Tx, scope: Scope, at: datetime) -> Select[int, int, str, str]:
+    """Every failed delivery of the scope with its category, straight from the partial index of the failed."""
+    chosen = Delivery.outage_id == scope.outage_id if scope.outage_id else _CAMPAIGN.in_([scope.campaign_id])
+    return (
+        select(
+            Delivery.campaign_id,
+            Delivery.n,
+            Delivery.status.label("before"),
+            _category(at, await _taken(tx)).label("category"),
+        )
+        .join(Campaign, Campaign.id == Delivery.campaign_id)
+        .join(Recipient, and_(Recipient.campaign_id == Delivery.campaign_id, Recipient.n == Delivery.n))
+        .outerjoin(Suppression, Suppression.email_key == Recipient.email_key)
+        .where(_FAILED, chosen)
+    )
+
+
+async def survey(tx: Tx, scope: Scope, at: datetime) -> Counter[str]:
+    """Category -> how many of the scope's deliveries that failed; nothing is written."""
+    lost = (await _lost(tx, scope, at)).subquery()
+    rows = await tx.execute(select(lost.c.category, func.count()).group_by(lost.c.category))
+    return Counter(dict(rows.all()))
+
+
+async def freeze(tx: Tx, resend_id: int, scope: Scope, categories: Iterable[str], at: datetime) -> int:
+    """Write the items of a plan: every lost delivery of these categories, one in a hundred of them in wave 0.
+
+    Returns how many there are.
+    """
+    lost = (await _lost(tx, scope, at)).subquery()
+    place = func.row_number().over(order_by=(lost.c.campaign_id, lost.c.n))
+    wave = case(((place - 1) % CANARY_EVERY == 0, 0), else_=1)
+    chosen = select(lost.c.campaign_id, literal(resend_id), lost.c.n, wave, lost.c.before).where(
+        lost.c.category.in_(list(categories))
+    )
+    result = await tx.execute(
+        insert(ResendItem).from_select(["campaign_id", "resend_id", "n", "wave", "before"], chosen)
+    )
+    return int(getattr(result, "rowcount", 0))
+
+
+async def tally(tx: Tx, resend_id: int, campaign_ids: Iterable[int]) -> list[Tally]:
+    rows = await tx.execute(
+        select(ResendItem.campaign_id, ResendItem.before, ResendItem.wave, func.count())
+        .where(ResendItem.campaign_id.in_(list(campaign_ids)), ResendItem.resend_id == resend_id)
+        .group_by(ResendItem.campaign_id, ResendItem.before, ResendItem.wave)
+        .order_by(ResendItem.campaign_id)
+    )
+    return [Tally(*row) for row in rows]
+
+
+async def campaigns_in(tx: Tx, scope: Scope) -> list[int]:
+    """The campaigns concerned: the one, or those that the outage touched."""
+    if scope.campaign_id is not None:
+        return [scope.campaign_id]
+    touched = select(OutageCampaign.campaign_id).where(OutageCampaign.outage_id == scope.outage_id)
+    stamped = select(Delivery.campaign_id).where(_FAILED, Delivery.outage_id == scope.outage_id)
+    return sorted(await tx.scalars(touched.union(stamped)))
+
+
+async def set_aside(tx: Tx, campaign_ids: Iterable[int]) -> Counter[str]:
+    """What of these campaigns was never tried: status -> count, of queued (by the campaign), suppressed, expired."""
+    rows = await tx.execute(
+        select(Delivery.status, func.count())
+        .where(
+            Delivery.campaign_id.in_(list(campaign_ids)),
+            Delivery.status.in_([DeliveryStatus.QUEUED, DeliveryStatus.SUPPRESSED, DeliveryStatus.EXPIRED]),
+            or_(Delivery.resend_id.is_(None), Delivery.status != DeliveryStatus.QUEUED),
+        )
+        .group_by(Delivery.status)
+    )
+    return Counter(dict(rows.all()))
+
+
+async def fingerprint(tx: Tx, resend: Resend) -> str:
+    """The hash of exactly what would be sent: each delivery with its status now, the messages and the options."""
+    digest = hashlib.sha256(f"unknown={resend.include_unknown} refused={resend.include_refused}\n".encode())
+    messages = await tx.execute(
+        select(Message.campaign_id, Message.key)
+        .where(Message.campaign_id.in_(resend.campaign_ids))
+        .order_by(Message.campaign_id)
+    )
+    digest.update("".join(f"{campaign} {key}\n" for campaign, key in messages).encode())
+    rows = await tx.stream(
+        select(ResendItem.campaign_id, ResendItem.n, Delivery.status)
+        .join(Delivery, _same_delivery())
+        .where(*_items(resend))
+        .order_by(ResendItem.campaign_id, ResendItem.n)
+        .execution_options(yield_per=_BATCH)
+    )
+    async for batch in rows.partitions():
+        digest.update("".join(f"{campaign} {n} {status}\n" for campaign, n, status in batch).encode())
+    return digest.hexdigest()
+
+
+# --- Sending it again ----------------------------------------------------------------------------------------------
+
+
+def _same_delivery() -> ColumnElement[bool]:
+    return and_(Delivery.campaign_id == ResendItem.campaign_id, Delivery.n == ResendItem.n)
+
+
+def _items(resend: Resend) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    """The items of a resend, by the beginning of their key."""
+    return ResendItem.campaign_id.in_(resend.campaign_ids), ResendItem.resend_id == resend.id
+
+
+async def changed(tx: Tx, resend: Resend, above: int) -> int:
+    """How many of the items in the waves above `above` are no longer as the plan found them."""
+    moved = await tx.scalar(
+        select(func.count())
+        .select_from(ResendItem)
+        .join(Delivery, _same_delivery())
+        .where(*_items(resend), ResendItem.wave > above, Delivery.status != ResendItem.before)
+    )
+    return moved or 0
+
+
+async def enqueue(tx: Tx, resend: Resend, above: int, wave: int) -> int:
+    """Queue the items above one wave and up to another that are as the plan found them and no running resend has.
+
+    The failure's own columns stay, so that `give_back` restores the delivery whole. Returns how many were queued.
+    """
+    others = [number for number in await running_ids(tx) if number != resend.id]
+    result = await tx.execute(
+        update(Delivery)
+        .where(
+            *_items(resend),
+            _same_delivery(),
+            ResendItem.wave > above,
+            ResendItem.wave <= wave,
+            Delivery.status == ResendItem.before,
+            or_(Delivery.resend_id.is_(None), Delivery.resend_id.not_in(others)),
+        )
+        .values(status=DeliveryStatus.QUEUED, resend_id=resend.id)
+        .execution_options(synchronize_session=False)
+    )
+    return int(getattr(result, "rowcount", 0))
+
+
+async def give_back(tx: Tx, resend_id: int) -> int:
+    """What a cancelled resend had queued and not sent is again what it was before. Returns how many.
+
+    The caller has made sure that nobody sends it any more.
+    """
+    result = await tx.execute(
+        update(Delivery)
+        .where(
+            Delivery.resend_id == resend_id,
+            Delivery.status == DeliveryStatus.QUEUED,
+            ResendItem.resend_id == resend_id,
+            _same_delivery(),
+        )
+        .values(status=ResendItem.before, resend_id=None)
+        .execution_options(synchronize_session=False)
+    )
+    return int(getattr(result, "rowcount", 0))
+
+
+async def move(tx: Tx, resend_id: int, seen: Iterable[tuple[str, str]], **changes: Any) -> Resend | None:
+    """Change a resend whose (state, wish) is still one of `seen`; None when somebody else was first."""
+    known = or_(*(and_(Resend.state == state, Resend.wish == wish) for state, wish in seen))
+    return await tx.scalar(
+        update(Resend)
+        .where(Resend.id == resend_id, known)
+        .values(**changes)
+        .returning(Resend)
+        .execution_options(synchronize_session=False, populate_existing=True)
+    )
+
+
+# --- Looking -------------------------------------------------------------------------------------------------------
+
+
+async def add(tx: Tx, resend: Resend) -> Resend:
+    tx.add(resend)
+    await tx.flush()
+    return resend
+
+
+async def get(tx: Tx, resend_id: int) -> Resend | None:
+    return await tx.get(Resend, resend_id, populate_existing=True)
+
+
+async def recent(tx: Tx, limit: int = 20) -> Sequence[Resend]:
+    """Newest first."""
+    return (await tx.scalars(select(Resend).order_by(Resend.id.desc()).limit(limit))).all()
+
+
+async def in_states(tx: Tx, states: Iterable[ResendState]) -> Sequence[Resend]:
+    """Oldest first."""
+    query = select(Resend).where(Resend.state.in_(list(states))).order_by(Resend.id)
+    return (await tx.scalars(query.execution_options(populate_existing=True))).all()
+
+
+async def statuses(tx: Tx, resend_id: int) -> Counter[str]:
+    """How the deliveries that carry this resend's mark stand: status -> count. Read from an index alone."""
+    rows = await tx.execute(
+        select(Delivery.status, func.count()).where(Delivery.resend_id == resend_id).group_by(Delivery.status)
+    )
+    return Counter(dict(rows.all()))
+
+
+async def placed(tx: Tx, campaign_ids: Iterable[int], at: datetime) -> list[Placed]:
+    """The campaigns, of whatever kind, with the servers that carry them at this moment; in order of their names."""
+    servers = {server.id: server for server in await tx.scalars(select(Server))}
+    away = await active_windows(tx, at)
+    query = select(Campaign).where(Campaign.id.in_(list(campaign_ids))).order_by(Campaign.name)
+    found = []
+    for campaign in await tx.scalars(query.execution_options(populate_existing=True)):
+        carrier = _carrier(servers, campaign.server_id)
+        found.append(Placed(campaign, servers[campaign.server_id], carrier, carrier.id in away))
+    return found
+
+
+def _carrier(servers: dict[int, Server], server_id: int) -> Server:
+    """The sender follows a chain of failovers as far; so does this."""
+    server = servers[server_id]
+    for _ in range(_FAILOVER_HOPS):
+        if server.failover_to_id is None:
+            break
+        server = servers[server.failover_to_id]
+    return server

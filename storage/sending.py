@@ -1,0 +1,235 @@
+"""What the sender asks: which work there is, and how it says that work has stopped or ended."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import exists, func, select, update
+
+from storage.db import Tx
+from storage.models import (
+    Campaign,
+    CampaignState,
+    Delivery,
+    DeliveryStatus,
+    Evidence,
+    Health,
+    Maintenance,
+    MaintenanceState,
+    Message,
+    Resend,
+    ResendItem,
+    ResendState,
+    Server,
+)
+
+_FAILOVER_HOPS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A campaign, or a resend's part of a campaign, that is sending or has to stop."""
+
+    campaign_id: int
+    resend_id: int | None
+    name: str
+    stopping: bool
+    wished_at: datetime | None
+    server_id: int
+    """The server that carries it now, failover followed."""
+    wave: int
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Carrier:
+    """A server as the sender needs it. `usable` is False while it is down, drained or in maintenance."""
+
+    id: int
+    name: str
+    host: str
+    port: int
+    tls: str
+    max_connections: int
+    rate_per_second: int | None
+    usable: bool
+
+
+async def carriers(tx: Tx, now: datetime) -> dict[int, Carrier]:
+    servers = (await tx.scalars(select(Server))).all()
+    away = set(
+        await tx.scalars(
+            select(Maintenance.server_id).where(
+                Maintenance.state.in_([MaintenanceState.SCHEDULED, MaintenanceState.ACTIVE]),
+                Maintenance.starts_at <= now,
+                Maintenance.ends_at > now,
+            )
+        )
+    )
+    return {
+        s.id: Carrier(
+            id=s.id,
+            name=s.name,
+            host=s.host,
+            port=s.port,
+            tls=s.tls,
+            max_connections=s.max_connections,
+            rate_per_second=s.rate_per_second,
+            usable=s.health != Health.DOWN and s.drained_at is None and s.id not in away,
+        )
+        for s in servers
+    }
+
+
+async def work(tx: Tx) -> list[Work]:
+    """All that is sending or has to stop, oldest first."""
+    campaigns = (
+        await tx.scalars(
+            select(Campaign)
+            .where(Campaign.state.in_([CampaignState.SENDING, CampaignState.PAUSING]))
+            .order_by(Campaign.id)
+        )
+    ).all()
+    resends = (
+        await tx.scalars(
+            select(Resend).where(Resend.state.in_([ResendState.SENDING, ResendState.PAUSING])).order_by(Resend.id)
+        )
+    ).all()
+    if not campaigns and not resends:
+        return []
+    detours = await _detours(tx)
+    found = [
+        Work(
+            campaign_id=c.id,
+            resend_id=None,
+            name=c.name,
+            stopping=c.state == CampaignState.PAUSING,
+            wished_at=c.wished_at,
+            server_id=_follow(detours, c.server_id),
+            wave=0,
+            expires_at=c.expires_at,
+        )
+        for c in campaigns
+    ]
+    for resend in resends:
+        parts = await tx.scalars(select(Campaign).where(Campaign.id.in_(resend.campaign_ids)).order_by(Campaign.id))
+        found += [
+            Work(
+                campaign_id=c.id,
+                resend_id=resend.id,
+                name=c.name,
+                stopping=resend.state == ResendState.PAUSING,
+                wished_at=None,
+                server_id=_follow(detours, c.server_id),
+                wave=resend.wave,
+                expires_at=c.expires_at,
+            )
+            for c in parts
+        ]
+    return found
+
+
+async def _detours(tx: Tx) -> dict[int, int]:
+    rows = await tx.execute(select(Server.id, Server.failover_to_id).where(Server.failover_to_id.is_not(None)))
+    return {server: backup for server, backup in rows if backup is not None}
+
+
+def _follow(detours: dict[int, int], server_id: int) -> int:
+    for _ in range(_FAILOVER_HOPS):
+        if server_id not in detours:
+            break
+        server_id = detours[server_id]
+    return server_id
+
+
+async def message(tx: Tx, campaign_id: int) -> Message:
+    return (await tx.scalars(select(Message).where(Message.campaign_id == campaign_id))).one()
+
+
+async def stop_campaign(tx: Tx, campaign_id: int, at: datetime, slipped: int) -> Campaign | None:
+    """A campaign that had to stop has stopped: its state becomes its wish. None when it had not to."""
+    campaign = await tx.get(Campaign, campaign_id, with_for_update=True)
+    if campaign is None or campaign.state != CampaignState.PAUSING:
+        return None
+    campaign.state = campaign.wish
+    campaign.state_since = at
+    campaign.confirmed_at = at
+    campaign.slipped = slipped
+    if campaign.wish == CampaignState.CANCELLED:
+        campaign.finished_at = at
+    await tx.flush()
+    return campaign
+
+
+async def finish_campaign(tx: Tx, campaign_id: int, at: datetime) -> Campaign | None:
+    """A sending campaign without a waiting delivery is finished. None when it is not so."""
+    waiting = exists().where(
+        Delivery.campaign_id == campaign_id,
+        Delivery.status == DeliveryStatus.QUEUED,
+        Delivery.resend_id.is_(None),
+    )
+    return await tx.scalar(
+        update(Campaign)
+        .where(Campaign.id == campaign_id, Campaign.state == CampaignState.SENDING, ~waiting)
+        .values(
+            state=CampaignState.FINISHED, wish=CampaignState.FINISHED, state_since=at, finished_at=at, confirmed_at=at
+        )
+        .returning(Campaign)
+    )
+
+
+async def stop_resend(tx: Tx, resend_id: int, at: datetime) -> Resend | None:
+    """A resend that had to stop has stopped. None when it had not to."""
+    resend = await tx.get(Resend, resend_id, with_for_update=True)
+    if resend is None or resend.state != ResendState.PAUSING:
+        return None
+    resend.state = resend.wish
+    if resend.wish == ResendState.CANCELLED:
+        resend.finished_at = at
+    await tx.flush()
+    return resend
+
+
+async def end_wave(tx: Tx, resend_id: int, at: datetime) -> Resend | None:
+    """A sending resend whose allowed waves have gone out is paused after its canary, or finished. None: not yet."""
+    resend = await tx.get(Resend, resend_id, with_for_update=True)
+    if resend is None or resend.state != ResendState.SENDING:
+        return None
+    waiting = await tx.scalar(
+        select(func.count())
+        .select_from(Delivery)
+        .where(Delivery.resend_id == resend_id, Delivery.status == DeliveryStatus.QUEUED)
+    )
+    if waiting:
+        return None
+    held_back = await tx.scalar(
+        select(func.count())
+        .select_from(ResendItem)
+        .where(
+            ResendItem.resend_id == resend_id,
+            ResendItem.campaign_id.in_(resend.campaign_ids),
+            ResendItem.wave > resend.wave,
+        )
+    )
+    if held_back:
+        resend.state = resend.wish = ResendState.PAUSED
+        resend.note = "the canary is done"
+    else:
+        resend.state = resend.wish = ResendState.FINISHED
+        resend.finished_at = at
+    await tx.flush()
+    return resend
+
+
+async def resend_counts(tx: Tx, resend_id: int) -> dict[str, int]:
+    """How the deliveries that a resend has taken stand: status -> count."""
+    rows = await tx.execute(
+        select(Delivery.status, func.count()).where(Delivery.resend_id == resend_id).group_by(Delivery.status)
+    )
+    return {status.value: 0 for status in DeliveryStatus} | dict(rows.all())
+
+
+async def testify(tx: Tx, evidence: Sequence[Evidence]) -> None:
+    """Write down what sending saw of servers."""
+    tx.add_all(evidence)
+    await tx.flush()

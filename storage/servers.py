@@ -1,0 +1,94 @@
+"""Servers: looked up, kept in step with the settings, judged, drained and failed over. It never decides."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from storage.db import Tx
+from storage.models import Maintenance, MaintenanceState, Outage, OutageServer, OutageState, Server
+
+
+async def get(tx: Tx, server_id: int) -> Server | None:
+    return await tx.get(Server, server_id, populate_existing=True)
+
+
+async def lock(tx: Tx, server_ids: Iterable[int]) -> dict[int, Server]:
+    """The servers as they are, kept so until the transaction ends: id -> server."""
+    rows = await tx.scalars(
+        select(Server)
+        .where(Server.id.in_(list(server_ids)))
+        .order_by(Server.id)
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
+    )
+    return {server.id: server for server in rows}
+
+
+async def every(tx: Tx) -> list[Server]:
+    """All servers in order of their names."""
+    return list(await tx.scalars(select(Server).order_by(Server.name).execution_options(populate_existing=True)))
+
+
+async def add(tx: Tx, values: dict[str, Any]) -> int | None:
+    """Add a server. Returns its id; None when the name is taken."""
+    make = postgresql_insert if tx.get_bind().dialect.name == "postgresql" else sqlite_insert
+    statement = make(Server).values(**values).on_conflict_do_nothing(index_elements=["name"])
+    return await tx.scalar(statement.returning(Server.id))
+
+
+async def by_name(tx: Tx, name: str) -> Server | None:
+    return (await tx.scalars(select(Server).where(Server.name == name))).one_or_none()
+
+
+async def change(tx: Tx, server_id: int, **values: Any) -> None:
+    await tx.execute(
+        update(Server).where(Server.id == server_id).values(**values).execution_options(synchronize_session=False)
+    )
+
+
+async def carried_by(tx: Tx, server_id: int) -> list[Server]:
+    """The servers whose campaigns this one carries for them."""
+    return list(await tx.scalars(select(Server).where(Server.failover_to_id == server_id).order_by(Server.name)))
+
+
+async def active_windows(tx: Tx, at: datetime) -> dict[int, Maintenance]:
+    """The maintenance window that covers each server at this moment: server id -> window.
+
+    Computed from the times, never from a job having fired.
+    """
+    rows = await tx.scalars(
+        select(Maintenance)
+        .where(
+            Maintenance.state.in_([MaintenanceState.SCHEDULED, MaintenanceState.ACTIVE]),
+            Maintenance.starts_at <= at,
+            Maintenance.ends_at > at,
+        )
+        .order_by(Maintenance.ends_at)
+    )
+    return {window.server_id: window for window in rows}
+
+
+async def open_outages(tx: Tx) -> dict[int, Outage]:
+    """The unresolved outage of each server that has one, the latest where there are several."""
+    rows = await tx.execute(
+        select(OutageServer.server_id, Outage)
+        .join(Outage, Outage.id == OutageServer.outage_id)
+        .where(Outage.state != OutageState.RESOLVED)
+        .order_by(Outage.id)
+    )
+    return dict(rows.all())
+
+
+async def outages_of(tx: Tx, server_id: int) -> list[Outage]:
+    """The unresolved outages of one server, oldest first."""
+    rows = await tx.scalars(
+        select(Outage)
+        .join(OutageServer, OutageServer.outage_id == Outage.id)
+        .where(OutageServer.server_id == server_id, Outage.state != OutageState.RESOLVED)
+        .order_by(Outage.id)
+    )
+    return list(rows)

@@ -1,0 +1,33 @@
+"""Addresses that are not mailed."""
+
+from datetime import datetime
+
+from sqlalchemy import delete, select
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from storage.db import Tx
+from storage.models import Recipient, Suppression
+
+
+async def add(tx: Tx, email: str, *, reason: str, source: str, at: datetime) -> bool:
+    """Mail this address no more. `source` is bounce, unsubscribe or person. False when it was suppressed already."""
+    insert = sqlite_insert if tx.get_bind().dialect.name == "sqlite" else postgresql_insert
+    row = insert(Suppression).values(email_key=email.lower(), reason=reason, source=source, at=at)
+    added = await tx.scalar(row.on_conflict_do_nothing().returning(Suppression.email_key))
+    return added is not None
+
+
+async def get(tx: Tx, email: str) -> Suppression | None:
+    return await tx.get(Suppression, email.lower())
+
+
+async def remove(tx: Tx, email: str) -> bool:
+    """Mail this address again. False when it was not suppressed."""
+    gone = delete(Suppression).where(Suppression.email_key == email.lower()).returning(Suppression.email_key)
+    return await tx.scalar(gone) is not None
+
+
+async def address_of(tx: Tx, campaign_id: int, n: int) -> str | None:
+    """The address that a link in a mail stands for; None when that recipient is no longer stored."""
+    return await tx.scalar(select(Recipient.email).where(Recipient.campaign_id == campaign_id, Recipient.n == n))

@@ -1,0 +1,113 @@
+"""Opening a connection in a test, and a server that says exactly what a test tells it to."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+from bot.mail.connection import Connection, Endpoint
+from bot.mail.transaction import Limits, Result
+
+SENDER = "news@example.com"
+RECIPIENT = "ada@example.net"
+BODY = b"Subject: hello\r\n\r\nDear Ada,\r\n..hidden\r\n"
+SHORT = timedelta(milliseconds=300)
+HASTY = Limits(SHORT, SHORT, SHORT, SHORT, SHORT, SHORT, SHORT, SHORT, SHORT, SHORT, SHORT, SHORT)
+
+
+def yes() -> bool:
+    return True
+
+
+async def eventually(happened: Callable[[], bool]) -> None:
+    """Lets the others work until this is so; what never happens ends with pytest's own time limit."""
+    while not happened():  # noqa: ASYNC110 - what happens is the other side's, it sets no event of ours
+        await asyncio.sleep(0.001)
+
+
+class Intents:
+    """A `before_dot` that counts its calls and agrees or not."""
+
+    def __init__(self, *, agree: bool = True) -> None:
+        self.agree = agree
+        self.count = 0
+        self.asked = asyncio.Event()
+
+    def __call__(self) -> bool:
+        self.count += 1
+        self.asked.set()
+        return self.agree
+
+
+@asynccontextmanager
+async def connected(port: int, limits: Limits | None = None) -> AsyncIterator[Connection]:
+    async with connected_to(Endpoint("127.0.0.1", port, helo="me.example.com"), limits) as connection:
+        yield connection
+
+
+@asynccontextmanager
+async def connected_to(endpoint: Endpoint, limits: Limits | None = None) -> AsyncIterator[Connection]:
+    connection = await Connection.open(endpoint, limits)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def send(connection: Connection, recipient: str = RECIPIENT, body: bytes = BODY) -> Result:
+    return await connection.send(SENDER, recipient, body, before_dot=yes)
+
+
+class Script:
+    """Turns of (what to wait for, what to say then); None hangs up. Afterwards it only listens."""
+
+    def __init__(self, turns: Sequence[tuple[bytes, bytes | None]]) -> None:
+        self.turns = turns
+        self.heard = b""
+        self.port = 0
+        self.gone = asyncio.Event()
+
+    async def play(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            for cue, line in self.turns:
+                self.heard += await reader.readuntil(cue) if cue else b""
+                if line is None:
+                    return
+                writer.write(line)
+                await asyncio.sleep(0)
+            self.heard += await reader.readuntil(b"QUIT\r\n")
+        except asyncio.IncompleteReadError as error:
+            self.heard += error.partial
+        except OSError:
+            self.heard += b"(reset)"
+        finally:
+            writer.close()
+            await asyncio.gather(writer.wait_closed(), return_exceptions=True)
+            self.gone.set()
+
+
+@asynccontextmanager
+async def speaking(*turns: tuple[bytes, bytes | None]) -> AsyncIterator[Script]:
+    """A server that plays these turns for one connection."""
+    script = Script(turns)
+    server = await asyncio.start_server(script.play, "127.0.0.1", 0, limit=2**26)
+    script.port = server.sockets[0].getsockname()[1]
+    try:
+        yield script
+        await script.gone.wait()
+    finally:
+        server.close()
+        await server.wait_closed()
+
+
+@asynccontextmanager
+async def scripted(
+    *turns: tuple[bytes, bytes | None],
+    features: tuple[bytes, ...] = (b"mx.example.com", b"PIPELINING"),
+    more: bytes = b"",
+) -> AsyncIterator[Script]:
+    """The same after an ordinary welcome. `more` follows the answer to EHLO in the same packet."""
+    greeting = (b"", b"220 mx.example.com ESMTP\r\n")
+    welcome = (b"EHLO me.example.com\r\n", b"250-" + b"\r\n250-".join(features) + b"\r\n250 HELP\r\n" + more)
+    async with speaking(greeting, welcome, *turns) as script:
+        yield script
