@@ -21,7 +21,7 @@ run: setup
 	$(BIN)/holdfast run
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 lint: setup
 	$(BIN)/ruff check .

@@ -6,7 +6,8 @@ from datetime import datetime
 from sqlalchemy import delete, func, select, update
 
 from storage.db import Tx
-from storage.models import Evidence
+from storage.deliveries import FAILED
+from storage.models import Delivery, Evidence, Retry
 
 
 async def unjudged(tx: Tx, limit: int = 1000) -> Sequence[Evidence]:
@@ -44,6 +45,19 @@ async def failing_since(tx: Tx, server_id: int, since: datetime) -> datetime | N
         .where(Evidence.server_id == server_id, Evidence.at >= since, Evidence.id > healthy, Evidence.failed > 0)
         .order_by(Evidence.id)
         .limit(1)
+    )
+
+
+async def first_lost(tx: Tx, server_id: int, since: datetime) -> datetime | None:
+    """When the first mail since then was lost on the server, for a reason that is not the recipient's."""
+    return await tx.scalar(
+        select(func.min(Delivery.changed_at)).where(
+            Delivery.server_id == server_id,
+            Delivery.changed_at >= since,
+            Delivery.status.in_(FAILED),
+            Delivery.retry != Retry.NEVER,
+            Delivery.outage_id.is_(None),
+        )
     )
 
 

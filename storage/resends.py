@@ -155,21 +155,15 @@ async def survey(tx: Tx, scope: Scope, at: datetime) -> Counter[str]:
     return Counter(dict(rows.all()))
 
 
-async def freeze(tx: Tx, resend_id: int, scope: Scope, categories: Iterable[str], at: datetime) -> int:
-    """Write the items of a plan: every lost delivery of these categories, one in a hundred of them in wave 0.
-
-    Returns how many there are.
-    """
+async def freeze(tx: Tx, resend_id: int, scope: Scope, categories: Iterable[str], at: datetime) -> None:
+    """Write the items of a plan: every lost delivery of these categories, one in a hundred of them in wave 0."""
     lost = (await _lost(tx, scope, at)).subquery()
     place = func.row_number().over(order_by=(lost.c.campaign_id, lost.c.n))
     wave = case(((place - 1) % CANARY_EVERY == 0, 0), else_=1)
     chosen = select(lost.c.campaign_id, literal(resend_id), lost.c.n, wave, lost.c.before).where(
         lost.c.category.in_(list(categories))
     )
-    result = await tx.execute(
-        insert(ResendItem).from_select(["campaign_id", "resend_id", "n", "wave", "before"], chosen)
-    )
-    return int(getattr(result, "rowcount", 0))
+    await tx.execute(insert(ResendItem).from_select(["campaign_id", "resend_id", "n", "wave", "before"], chosen))
 
 
 async def tally(tx: Tx, resend_id: int, campaign_ids: Iterable[int]) -> list[Tally]:

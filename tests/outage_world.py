@@ -101,15 +101,15 @@ class World:
 
 
 @asynccontextmanager
-async def world(db: Database, folder: Path, *, with_backup: bool = True, **sections: object) -> AsyncIterator[World]:
+async def world(db: Database, folder: Path, **sections: object) -> AsyncIterator[World]:
     """Sections of the settings are given as dictionaries; probes are fast unless said otherwise."""
     probes = {**FAST, **_section(sections.pop("probes", {}))}
     sections.setdefault("roles", {"sender": ["*"]})
-    settings = settings_for(database_url(db), folder, probes=probes, **sections)
+    settings = settings_for(str(db.url), folder, probes=probes, **sections)
     async with Relay() as relay, Relay() as backup_relay:
         services = build(db, settings)
         backup = await add_server(db, "backup", backup_relay.port)
-        primary = await add_server(db, "primary", relay.port, backup_id=backup if with_backup else None)
+        primary = await add_server(db, "primary", relay.port, backup_id=backup)
         watch = Watch(db, settings, services.servers, services.outages)
         yield World(db, services, watch, relay, backup_relay, primary, backup)
 

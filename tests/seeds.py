@@ -36,6 +36,7 @@ async def add_campaign(
     name: str = "spring-sale",
     state: CampaignState = CampaignState.SENDING,
     expires_at: datetime | None = None,
+    text: str = "Hello {{ name }},\n\nthe sale has begun.\n",
 ) -> int:
     """A campaign with `recipients` queued deliveries to p1@example.com, p2@example.com, ..."""
     async with db.transaction() as tx:
@@ -59,7 +60,7 @@ async def add_campaign(
                 key=KEY,
                 sender="Shop <shop@example.com>",
                 subject="Hello {{ name }}",
-                text="Hello {{ name }},\n\nthe sale has begun.\n",
+                text=text,
             )
         )
         rows = [

@@ -59,25 +59,40 @@ async def send(connection: Connection, recipient: str = RECIPIENT, body: bytes =
 
 
 class Script:
-    """Turns of (what to wait for, what to say then); None hangs up. Afterwards it only listens."""
+    """Turns of (what to wait for, what to say then); None hangs up. Afterwards it only listens.
 
-    def __init__(self, turns: Sequence[tuple[bytes, bytes | None]]) -> None:
+    With a `pace` it reads a megabyte at most in that time.
+    """
+
+    def __init__(self, turns: Sequence[tuple[bytes, bytes | None]], pace: timedelta = timedelta(0)) -> None:
         self.turns = turns
+        self.pace = pace
         self.heard = b""
+        self.unread = b""
         self.port = 0
         self.gone = asyncio.Event()
+
+    async def wait_for(self, cue: bytes, reader: asyncio.StreamReader) -> None:
+        """Until the cue was heard, or the other side has hung up."""
+        while cue not in self.unread:
+            piece = await reader.read(2**20)
+            self.heard += piece
+            self.unread += piece
+            if not piece:
+                return
+            if self.pace:
+                await asyncio.sleep(self.pace.total_seconds())
+        self.unread = self.unread[self.unread.index(cue) + len(cue) :]
 
     async def play(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             for cue, line in self.turns:
-                self.heard += await reader.readuntil(cue) if cue else b""
+                await self.wait_for(cue, reader)
                 if line is None:
                     return
                 writer.write(line)
                 await asyncio.sleep(0)
-            self.heard += await reader.readuntil(b"QUIT\r\n")
-        except asyncio.IncompleteReadError as error:
-            self.heard += error.partial
+            await self.wait_for(b"QUIT\r\n", reader)
         except OSError:
             self.heard += b"(reset)"
         finally:
@@ -87,10 +102,10 @@ class Script:
 
 
 @asynccontextmanager
-async def speaking(*turns: tuple[bytes, bytes | None]) -> AsyncIterator[Script]:
+async def speaking(*turns: tuple[bytes, bytes | None], pace: timedelta = timedelta(0)) -> AsyncIterator[Script]:
     """A server that plays these turns for one connection."""
-    script = Script(turns)
-    server = await asyncio.start_server(script.play, "127.0.0.1", 0, limit=2**26)
+    script = Script(turns, pace)
+    server = await asyncio.start_server(script.play, "127.0.0.1", 0, limit=2**20)
     script.port = server.sockets[0].getsockname()[1]
     try:
         yield script
@@ -105,9 +120,10 @@ async def scripted(
     *turns: tuple[bytes, bytes | None],
     features: tuple[bytes, ...] = (b"mx.example.com", b"PIPELINING"),
     more: bytes = b"",
+    pace: timedelta = timedelta(0),
 ) -> AsyncIterator[Script]:
     """The same after an ordinary welcome. `more` follows the answer to EHLO in the same packet."""
     greeting = (b"", b"220 mx.example.com ESMTP\r\n")
     welcome = (b"EHLO me.example.com\r\n", b"250-" + b"\r\n250-".join(features) + b"\r\n250 HELP\r\n" + more)
-    async with speaking(greeting, welcome, *turns) as script:
+    async with speaking(greeting, welcome, *turns, pace=pace) as script:
         yield script

@@ -273,7 +273,9 @@ def _check_line(line: _Line) -> None:
             raise BadInputError("The row holds a NUL character. Take it out.")
         return
     if line.text == "too long":
-        raise BadInputError(f"The line is longer than {_MOST_LINE_OCTETS:,} bytes. Save the list as CSV, a recipient a line.")
+        raise BadInputError(
+            f"The line is longer than {_MOST_LINE_OCTETS:,} bytes. Save the list as CSV, a recipient a line."
+        )
     raise BadInputError(f'The row holds bytes that are not UTF-8: "{shown(line.text)}". Save the file as CSV UTF-8.')
 
 

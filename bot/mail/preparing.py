@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from email.utils import parseaddr
 
 from bot.clock import now
 from bot.config import Settings
@@ -11,7 +10,6 @@ from bot.mail.composing import (
     Source,
     Unsubscribe,
     compile_message,
-    dot_stuff,
     stable_message_id,
 )
 from bot.mail.links import Links
@@ -63,20 +61,20 @@ def _composer(
     compiled: CompiledMessage, message: Message, campaign_id: int, settings: Settings
 ) -> Callable[[Row], bytes]:
     key = bytes.fromhex(message.key)
-    domain = parseaddr(compiled.sender)[1].rpartition("@")[2] or "localhost"
+    domain = compiled.sender.rpartition("@")[2]
     base = settings.public_url.rstrip("/") + "/u/" if settings.public_url is not None else None
     links = Links([settings.signing_key()])
     mailto = settings.unsubscribe_mailto
 
     def compose(row: Row) -> bytes:
-        content = compiled.render(
+        return compiled.render(
             row.email,
             row.fields,
             message_id=stable_message_id(key, row.email, domain),
             date=now(),
             unsubscribe_url=base + links.make(campaign_id, row.n) if base is not None else None,
             unsubscribe_mailto=mailto,
+            wire=True,
         )
-        return dot_stuff(content)
 
     return compose

@@ -8,7 +8,9 @@ from bot.access import HOLDFAST, Actor
 from bot.clock import now
 from bot.config import OutageSettings
 from bot.errors import BotError, WrongStateError
+from bot.monitor.verdict import Evidence as Sign
 from bot.services.campaigns import Campaigns
+from bot.services.judging import health_of
 from bot.services.outage_shapes import failure_sentence
 from bot.services.servers import Servers
 from bot.services.when import lasting
@@ -22,6 +24,9 @@ from storage.timeline import Entry
 
 _LOOK_BACK = timedelta(minutes=15)
 """How far back failures of sending can belong to an outage that opens now."""
+
+_BEFORE_ITS_SIGN = timedelta(seconds=15)
+"""Mail is lost a little before its loss is written down, or before a probe comes by."""
 
 
 @dataclass(frozen=True)
@@ -184,15 +189,22 @@ class Opening:
         """Outside the transaction, since the backup is probed first. What it cannot take over stays held."""
         if outage.policy != "failover" or server.failover_to_id is not None:
             return
-        try:
-            await self._servers.failover(HOLDFAST, server.name, None, outage_id=outage.id)
-        except BotError as error:
-            kept = f" {number(len(held), 'campaign')} of it stay held." if held else ""
-            async with self._db.transaction() as tx:
-                at = now()
-                text = f"No failover from {server.name}: {error}{kept}"
-                await self._record(tx, outage, server, "outage.not_failed_over", text, at, post=True)
-                await timeline.ensure_post(tx, f"outage:{outage.id}", at)
+        why = f"{server.name} has no backup."
+        if server.backup_id is not None:
+            try:
+                await self._servers.failover(HOLDFAST, server.name, None, outage_id=outage.id)
+            except BotError as error:
+                why = f"No failover by policy. {error}"
+            else:
+                return
+        elif not held:
+            return
+        if held:
+            why += f" {number(len(held), 'campaign')} {'stays' if len(held) == 1 else 'stay'} held."
+        async with self._db.transaction() as tx:
+            at = now()
+            await self._record(tx, outage, server, "outage.not_failed_over", why, at, post=True)
+            await timeline.ensure_post(tx, f"outage:{outage.id}", at)
 
     async def _tell_recovery(self, tx: Tx, outage: Outage, servers: list[Server], at: datetime) -> None:
         """Says that it answers again, and lets the held campaigns go on if the settings want it."""
@@ -229,17 +241,18 @@ class Opening:
 
 
 async def _seen(tx: Tx, server: Server, at: datetime) -> Failure:
-    """What fails on the server: its last probe, or what sending saw when the probe passes."""
+    """What fails on the server: what its last probe saw, or the last failure of sending where that brought it down."""
     look_back = at - _LOOK_BACK
-    began = await evidence.failing_since(tx, server.id, look_back)
-    unwell = server.health in {Health.DOWN, Health.SUSPECTED}
-    since = min([each for each in (began, server.health_since if unwell else None, at) if each is not None])
-    if unwell and server.last_stage is not None:
-        return Failure(server.last_stage, server.last_code, server.last_text, since)
-    row = await evidence.last_failure(tx, server.id, look_back) if began is not None else None
+    health = health_of(server, at)
+    first_sign = health.trouble_since or await evidence.failing_since(tx, server.id, look_back)
+    began = first_sign or at
+    lost_first = await evidence.first_lost(tx, server.id, began - _BEFORE_ITS_SIGN)
+    since = min(began, lost_first or began, at)
+    by_sending = server.last_stage is None or health.opened_by is Sign.SENDING
+    row = await evidence.last_failure(tx, server.id, look_back) if first_sign and by_sending else None
     if row is not None:
         return Failure(row.stage, row.code, row.text, since)
-    return Failure(None, None, None, since)
+    return Failure(server.last_stage, server.last_code, server.last_text, since)
 
 
 def _knows(outage: Outage, server: Server) -> bool:

@@ -16,6 +16,7 @@ from bot.services.outage_shapes import (
     Totals,
     label,
 )
+from bot.services.server_results import effective_state
 from storage import campaigns as campaign_store
 from storage import deliveries, outages, sending, timeline
 from storage import servers as server_store
@@ -121,18 +122,13 @@ async def _servers_now(tx: Tx, servers: Sequence[Server], at: datetime) -> tuple
 def _server_now(server: Server, carriers: Mapping[int, sending.Carrier], window: Maintenance | None) -> ServerNow:
     backup = carriers.get(server.backup_id) if server.backup_id else None
     carrier = carriers.get(server.failover_to_id) if server.failover_to_id else None
-    if window is not None:
-        state, since = "maintenance", window.starts_at
-    elif server.drained_at is not None:
-        state, since = "drained", server.drained_at
-    else:
-        state, since = server.health, server.health_since or server.created_at
+    since = window.starts_at if window else server.drained_at or server.health_since or server.created_at
     return ServerNow(
         id=server.id,
         name=server.name,
         host=server.host,
         port=server.port,
-        state=state,
+        state=effective_state(server, window),
         since=since,
         stage=server.last_stage,
         code=server.last_code,

@@ -185,11 +185,9 @@ class Outages:
         async with self._db.read() as tx:
             outage = await _open_one(tx, outage_id)
             servers = await outages.servers_of(tx, outage.id)
-        said, names = [], []
-        for server in servers:
-            result = await self._servers.failover(actor, server.name, backup, outage_id=outage.id)
-            said.append(str(result))
-        return OutageResult(outage, " ".join(said), tuple(names))
+        results = [await self._servers.failover(actor, server.name, backup, outage_id=outage.id) for server in servers]
+        released = tuple(name for result in results for name in result.released)
+        return OutageResult(outage, " ".join(result.text for result in results), released)
 
     # Looking
 

@@ -78,19 +78,20 @@ async def _campaign(tx: Tx, word: str) -> Target:
     return Target(Scope(None, campaign.id), name, name, touched.get(campaign.id))
 
 
-async def survey(tx: Tx, target: Target, aside: Mapping[str, int], at: datetime) -> dict[str, int]:
-    """Every category with its count; `aside` is what was never tried."""
+async def survey(tx: Tx, target: Target, at: datetime) -> dict[str, int]:
+    """Every category with its count, among all deliveries of the campaigns concerned."""
+    aside = await resends.set_aside(tx, await resends.campaigns_in(tx, target.scope))
     found = await resends.survey(tx, target.scope, at)
-    found["suppressed"] += aside.get(DeliveryStatus.SUPPRESSED, 0)
-    found["expired"] += aside.get(DeliveryStatus.EXPIRED, 0)
-    found["never_attempted"] = aside.get(DeliveryStatus.QUEUED, 0)
+    found["suppressed"] += aside[DeliveryStatus.SUPPRESSED]
+    found["expired"] += aside[DeliveryStatus.EXPIRED]
+    found["never_attempted"] = aside[DeliveryStatus.QUEUED]
     return {category: found[category] for category in CATEGORIES}
 
 
 async def count_items(tx: Tx, resend: Resend, concerned: list[int]) -> Counter[str]:
     """What was frozen, by category, and `canary`. Sets the resend's campaigns and total to match.
 
-    On PostgreSQL a delivery may have failed between the survey and the freeze, so the items have the last word.
+    A delivery may have failed between the survey and the freeze, so the items have the last word.
     """
     rows = await resends.tally(tx, resend.id, concerned)
     counts: Counter[str] = Counter()

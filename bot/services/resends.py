@@ -39,10 +39,10 @@ Choice = Literal["all", "canary"]
 
 
 class _SamePlanError(Exception):
-    """The same plan is waiting already."""
+    """The same plan is waiting already; carries its id."""
 
-    def __init__(self, resend: Resend) -> None:
-        self.resend = resend
+    def __init__(self, resend_id: int) -> None:
+        self.resend_id = resend_id
 
 
 class Resends:
@@ -65,31 +65,22 @@ class Resends:
         self._access.require(actor, "resend.plan")
         at = now()
         async with self._db.read() as tx:
+            # Counting walks through whole campaigns, so it is done while others may write.
             target = await find_target(tx, word)
-            # A walk through whole campaigns, so not while the sender waits to write.
-            aside = await resends.set_aside(tx, await resends.campaigns_in(tx, target.scope))
+            found = await survey(tx, target, at)
+        resend = _draft(target, actor, at, include_unknown=include_unknown, include_refused=include_refused)
         try:
             async with self._db.transaction() as tx:
                 await resends.alone(tx)
-                resend = _draft(target, actor, at, include_unknown=include_unknown, include_refused=include_refused)
-                await self._freeze(tx, resend, target, aside, at)
+                await _freeze(tx, resend, target, found, at)
                 await self._replace_earlier(tx, resend, at)
                 await self._approvals.request(tx, "resend", resend.id, resend.plan_hash, actor, at)
                 text = f"{actor.mention} planned resend {resend.id}: {number(resend.total, 'message')}."
                 await tell(tx, resend, "resend.planned", text, actor, at, post=False)
-                return resend
         except _SamePlanError as same:
-            return same.resend
-
-    async def _freeze(self, tx: Tx, resend: Resend, target: Target, aside: dict[str, int], at: datetime) -> None:
-        counts = await survey(tx, target, aside, at)
-        chosen = ["safe", *["unknown"] * resend.include_unknown, *["refused"] * resend.include_refused]
-        await resends.add(tx, resend)
-        if not await resends.freeze(tx, resend.id, target.scope, chosen, at):
-            raise nothing_to_resend(target, counts)
-        items = await count_items(tx, resend, await resends.campaigns_in(tx, target.scope))
-        resend.counts = counts | {key: items[key] for key in (*chosen, "canary")}
-        resend.plan_hash = await resends.fingerprint(tx, resend)
+            async with self._db.read() as tx:
+                return await get(tx, same.resend_id)
+        return resend
 
     async def _replace_earlier(self, tx: Tx, resend: Resend, at: datetime) -> None:
         for earlier in await resends.in_states(tx, [ResendState.PLANNED]):
@@ -97,7 +88,7 @@ class Resends:
                 continue
             approval = await self._approvals.latest(tx, "resend", earlier.id)
             if earlier.plan_hash == resend.plan_hash and approval is not None and approval.expires_at > at:
-                raise _SamePlanError(earlier)
+                raise _SamePlanError(earlier.id)
             await self._make_void(tx, earlier, f"replaced by plan {resend.id}", at, post=False)
 
     async def approve(
@@ -268,6 +259,17 @@ def _draft(target: Target, actor: Actor, at: datetime, *, include_unknown: bool,
         requested_by=actor.mention,
         created_at=at,
     )
+
+
+async def _freeze(tx: Tx, resend: Resend, target: Target, found: dict[str, int], at: datetime) -> None:
+    chosen = ["safe", *["unknown"] * resend.include_unknown, *["refused"] * resend.include_refused]
+    await resends.add(tx, resend)
+    await resends.freeze(tx, resend.id, target.scope, chosen, at)
+    items = await count_items(tx, resend, await resends.campaigns_in(tx, target.scope))
+    if not resend.total:
+        raise nothing_to_resend(target, found)
+    resend.counts = found | {key: items[key] for key in (*chosen, "canary")}
+    resend.plan_hash = await resends.fingerprint(tx, resend)
 
 
 async def _let_go(tx: Tx, actor: Actor, resend: Resend, choice: Choice, at: datetime) -> Resend:

@@ -12,8 +12,6 @@ import structlog
 from bot.clock import now
 from bot.config import Settings
 from bot.errors import SHOWABLE
-from bot.monitor.probe import Limits, probe
-from bot.monitor.verdict import next_delay
 from bot.services.outages import Outages
 from bot.services.servers import Servers
 from storage import evidence, outages
@@ -37,7 +35,6 @@ class Watch:
         self._db = db
         self._servers = servers
         self._outages = outages
-        self._limits = _limits(settings.probes.stage_timeout)
         self._pulse = min(_PULSE, timedelta(seconds=settings.probes.retry_interval))
         self._jitter: dict[int, float] = {}
         self._probing: dict[int, asyncio.Task[None]] = {}
@@ -109,14 +106,13 @@ class Watch:
         if last is None or last > at:  # never, or a clock that was set back
             return True
         jitter = self._jitter.setdefault(server.id, random.uniform(-1, 1))
-        return at - last >= next_delay(self._servers.health_of(server), self._servers.policy, jitter)
+        return at - last >= self._servers.next_delay(server, jitter)
 
     async def _probe(self, server: Server) -> None:
         await self._guarded("probe", partial(self._look_at, server), server)
 
     async def _look_at(self, server: Server) -> None:
-        seen = await probe(self._servers.target(server), self._limits)
-        await self._servers.record_probe(server.id, seen)
+        await self._servers.record_probe(server.id, await self._servers.look(server))
 
     def _probed(self, server_id: int, _task: asyncio.Task[None]) -> None:
         self._probing.pop(server_id, None)
@@ -139,11 +135,3 @@ class Watch:
             _log.warning("watch could not " + what, server=server.name if server else None, error=str(error))
         except Exception:  # noqa: BLE001  a monitor that one error can end leaves everybody blind
             _log.exception("watch could not " + what, server=server.name if server else None)
-
-
-def _limits(seconds: float) -> Limits:
-    """One limit for every stage, twice as long where servers wait on purpose."""
-    one = timedelta(seconds=seconds)
-    return Limits(
-        dns=one, connect=one, greeting=2 * one, ehlo=one, starttls=one, auth=2 * one, mail=2 * one, rcpt=2 * one
-    )

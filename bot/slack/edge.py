@@ -60,9 +60,14 @@ class Edge:
 
     def bolt(self, *, signing_secret: str | None = None) -> AsyncApp:
         """A Bolt app that hands every request to this edge. Without a signing secret it is for Socket Mode only."""
+
+        async def authorize() -> AuthorizeResult:
+            # One workspace, one token: asking auth.test here would put a call to Slack before the first ack.
+            return AuthorizeResult(enterprise_id=None, team_id=None, bot_token=self._client.token)
+
         app = AsyncApp(
             name="holdfast",
-            authorize=self._authorize,
+            authorize=authorize,
             client=AsyncWebClient(base_url=self._client.base_url),
             signing_secret=signing_secret or "",
             process_before_response=True,
@@ -98,10 +103,6 @@ class Edge:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._people.close()
-
-    async def _authorize(self) -> AuthorizeResult:
-        # One workspace, one token: asking auth.test here would put a call to Slack before the first ack.
-        return AuthorizeResult(enterprise_id=None, team_id=None, bot_token=self._client.token)
 
     # What Slack delivers
 

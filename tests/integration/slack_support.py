@@ -77,9 +77,11 @@ class Desk:
     reply: View = field(default_factory=lambda: View("Done."))
     error: Exception | None = None
     gate: asyncio.Event | None = None
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def command(self, _: Services, call: Call) -> View:
         self.calls.append(call)
+        self.arrived.set()
         if self.gate is not None:
             await self.gate.wait()
         if self.error is not None:
@@ -132,12 +134,12 @@ async def office(db: Database, folder: Path, *, socket: bool = True) -> AsyncIte
 async def _socket(slack: FakeSlack, edge: Edge) -> AsyncIterator[None]:
     web = AsyncWebClient(token=slack.app_token, base_url=slack.api_url)
     handler = AsyncSocketModeHandler(edge.bolt(), slack.app_token, web_client=web)
-    await handler.connect_async()
+    await handler.connect_async()  # type: ignore[no-untyped-call]  # the SDK leaves it out
     try:
         await slack.wait_for_socket()
         yield
     finally:
-        await handler.close_async()
+        await handler.close_async()  # type: ignore[no-untyped-call]  # the SDK leaves it out
 
 
 @asynccontextmanager

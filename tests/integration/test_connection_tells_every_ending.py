@@ -1,6 +1,8 @@
 """Whatever happens to a message, its result says where, with which reply, and whether its dot had left."""
 
 import asyncio
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -9,7 +11,8 @@ from bot.demo.relays import Profile, Relay, cut, endless, goodbye, hang, reply
 from bot.demo.relays import Stage as Place
 from bot.mail.connection import Connection, Endpoint
 from bot.mail.replies import Outcome, Reply, Stage, judge
-from tests.sessions import BODY, HASTY, RECIPIENT, SENDER, Intents, connected, eventually, send
+from bot.mail.transaction import Result
+from tests.sessions import BODY, HASTY, RECIPIENT, SENDER, Intents, connected, eventually, scripted, send
 
 PIPELINING = pytest.mark.parametrize("pipelining", [True, False], ids=["pipelined", "step-by-step"])
 PLACES = pytest.mark.parametrize("place", ["mail", "rcpt", "data", "dot"])
@@ -106,6 +109,16 @@ async def test_a_text_that_no_longer_moves_is_given_up() -> None:
         proxy.stall()
         result = await sending
         assert (result.stage, result.reply, result.sent) == (Stage.body, None, False)
+
+
+async def test_a_large_text_may_take_longer_than_its_limit_as_long_as_it_moves() -> None:
+    body = b"Subject: big\r\n\r\n" + b"0123456789abcdef\r\n" * 1_000_000
+    turns = ((b"DATA\r\n", b"250 ok\r\n250 ok\r\n354 go\r\n"), (b"\r\n.\r\n", b"250 2.0.0 taken\r\n"))
+    patient = replace(HASTY, dot=timedelta(seconds=60))
+    async with scripted(*turns, pace=timedelta(milliseconds=40)) as server, connected(server.port, patient) as line:
+        began = asyncio.get_running_loop().time()
+        assert await send(line, body=body) == Result(Stage.dot, Reply(250, "2.0.0 taken"), sent=True)
+        assert asyncio.get_running_loop().time() - began > HASTY.body.total_seconds()
 
 
 async def test_a_goodbye_between_messages_closes_the_session_without_touching_a_message() -> None:

@@ -187,7 +187,9 @@ async def test_policy_failover_holds_when_the_backup_is_gone_too(db: Database, t
         await here.break_primary()
         assert (await here.server("primary")).failover_to_id is None
         assert (await here.campaign_row(sale)).hold == Hold.OUTAGE
-        assert "stay held" in (await here.said("outage.not_failed_over"))[0]
+        [told] = await here.said("outage.not_failed_over")
+        assert "backup" in told
+        assert "1 campaign stays held" in told
 
 
 async def test_a_server_in_maintenance_is_recorded_and_opens_nothing(db: Database, tmp_path: Path) -> None:

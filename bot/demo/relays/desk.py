@@ -35,6 +35,10 @@ class Profile:
     keep_messages: bool = True
     keep_bodies: bool = False
 
+    def __post_init__(self) -> None:
+        if self.implicit_tls and not self.tls:
+            raise ValueError("a relay that speaks TLS from the first octet needs an ssl context")
+
 
 class Guest(Protocol):
     """An open connection, as the relay sees it."""

@@ -1,23 +1,17 @@
-"""One SMTP conversation (RFC 5321), seen from the server, with a place for a fault at every stage."""
+"""One SMTP conversation (RFC 5321), seen from the server."""
 
-import asyncio
 import base64
 import binascii
 import re
-import socket
-import struct
 from collections.abc import Callable, Iterable
-from datetime import timedelta
-from typing import ClassVar, cast
+from typing import ClassVar
 
 from bot.demo.relays.desk import Desk
-from bot.demo.relays.faults import Fault
+from bot.demo.relays.line import Line, lines_of
 
 _PATH = re.compile(rb"^(?:FROM|TO):[ ]?<([^<>\s]*)>((?:[ ]+[^ ]+)*)[ ]*$", re.IGNORECASE)
 _LINE_LIMIT = 4096
 _RECIPIENT_LIMIT = 1000
-_GUSH = b"x" * 16_384
-_GARBAGE = b"\x00this is no handshake\xff" * 8
 
 _OK = b"250 2.0.0 OK\r\n"
 _SENDER_OK = b"250 2.1.0 Sender OK\r\n"
@@ -26,74 +20,25 @@ _GO_AHEAD = b"354 End data with <CR><LF>.<CR><LF>\r\n"
 _TAKEN = b"250 2.0.0 Taken\r\n"
 
 
-def lines_of(code: int, text: str) -> bytes:
-    """A reply as it goes over the wire; several lines of text make a multi-line reply."""
-    parts = text.split("\n")
-    marks = ["-"] * (len(parts) - 1) + [" "]
-    return "".join(f"{code}{mark}{part}\r\n" for mark, part in zip(marks, parts, strict=True)).encode()
-
-
-class Session(asyncio.Protocol):
-    """Replies to pipelined commands leave in one write. While `_held`, what comes in only waits."""
+class Session(Line):
+    """Knows the commands, and what each may follow."""
 
     def __init__(self, desk: Desk) -> None:
-        self._desk = desk
-        self._profile = desk.profile
-        self._loop = asyncio.get_running_loop()
-        self._buffer = bytearray()
-        self._out: list[bytes] = []
-        self._held = False
-        self._deaf = False
-        self._gone = False
-        self._secure = False
+        super().__init__(desk)
         self._user: str | None = None
         self._dialogue: Callable[[bytes], None] | None = None
-        self._handshake: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
         self._greeted = False
         self._in_body = self._body_begun = self._oversized = False
         self._scanned = 0
         self._forget_message()
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-        self._desk.join(self)
-        if self._profile.implicit_tls:
-            self._at("starttls", lambda: self._encrypt(self._greet))
-        else:
-            self._greet()
-        self._advance()
+    def _take(self) -> bool:
+        return self._take_body() if self._in_body else self._take_line()
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  the signature is asyncio's
-        self._leave()
-
-    def data_received(self, data: bytes) -> None:
-        if self._deaf or self._gone:
-            return
-        self._buffer += data
-        if not self._held:
-            self._advance()
-
-    def abort(self, *, reset: bool) -> None:
-        """Ends the connection now; with `reset` the peer sees RST."""
-        self._leave()
-        if reset:
-            plain = self._transport.get_extra_info("socket")
-            plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self._transport.abort()
-
-    def dismiss(self, code: int, text: str) -> None:
-        """Says something unasked and closes."""
-        self._say(lines_of(code, text))
-        self._close()
-
-    # How the conversation moves
-
-    def _advance(self) -> None:
-        while not (self._held or self._gone):
-            if not (self._take_body() if self._in_body else self._take_line()):
-                break
-        self._flush()
+    def _start_over(self) -> None:
+        self._greeted = False
+        self._user = None
+        self._forget_message()
 
     def _take_line(self) -> bool:
         end = self._buffer.find(b"\r\n")
@@ -160,97 +105,6 @@ class Session(asyncio.Protocol):
         self._in_body = self._body_begun = self._oversized = False
         self._scanned = 0
 
-    def _say(self, answer: bytes) -> None:
-        self._out.append(answer)
-
-    def _flush(self) -> None:
-        if self._out and not self._transport.is_closing():
-            self._transport.write(b"".join(self._out))
-        self._out.clear()
-
-    def _close(self) -> None:
-        self._flush()
-        self._leave()
-        self._transport.close()
-
-    def _leave(self) -> None:
-        self._gone = True
-        self._desk.leave(self)
-        if self._timer:
-            self._timer.cancel()
-        if self._handshake and self._handshake is not asyncio.current_task():
-            self._handshake.cancel()
-
-    # Faults
-
-    def _at(self, stage: str, proceed: Callable[[], None], concerned: Iterable[str] = ()) -> None:
-        fault = self._desk.faults.strike(stage, concerned) if self._desk.faults else None
-        if fault is None:
-            proceed()
-        else:
-            self._undergo(fault, proceed)
-
-    def _undergo(self, fault: Fault, proceed: Callable[[], None]) -> None:
-        if fault.delay > timedelta(0):
-            self._flush()
-            self._held = True
-            self._timer = self._loop.call_later(
-                fault.delay.total_seconds(), self._resume, lambda: self._suffer(fault, proceed)
-            )
-        else:
-            self._suffer(fault, proceed)
-
-    def _resume(self, then: Callable[[], None]) -> None:
-        self._held = False
-        then()
-        self._advance()
-
-    def _suffer(self, fault: Fault, proceed: Callable[[], None]) -> None:
-        match fault.action:
-            case "slow":
-                proceed()
-            case "reply":
-                self._answer_instead(fault, proceed)
-            case "cut":
-                self._flush()
-                if fault.reset:
-                    self.abort(reset=True)
-                else:
-                    self._close()
-            case "garbage":
-                self._say((b"" if self._profile.implicit_tls else b"220 2.0.0 Ready for TLS\r\n") + _GARBAGE)
-                self._close()
-            case "hang":
-                self._fall_silent()
-            case "endless":
-                self._fall_silent()
-                self._transport.write(b"250-")
-                self._gush()
-            case "refuse":
-                self.abort(reset=True)
-
-    def _answer_instead(self, fault: Fault, proceed: Callable[[], None]) -> None:
-        if fault.code < 400:
-            said = len(self._out)
-            proceed()
-            del self._out[said:]
-        self._say(lines_of(fault.code, fault.text))
-        if fault.close:
-            self._close()
-
-    def _fall_silent(self) -> None:
-        self._flush()
-        self._held = self._deaf = True
-        self._buffer.clear()
-
-    def _gush(self) -> None:
-        # A few megabytes a second: enough to show a client that keeps it all, without a busy loop.
-        if self._gone:
-            return
-        if self._transport.get_write_buffer_size() < len(_GUSH):
-            self._transport.write(_GUSH)
-        self._timer = self._loop.call_later(0.005, self._gush)
-
     def _concerned(self, stage: str, argument: bytes) -> Iterable[str]:
         if stage == "rcpt" and (path := _PATH.match(argument.strip())):
             return (path[1].decode("utf-8", "replace"),)
@@ -287,32 +141,7 @@ class Session(asyncio.Protocol):
             return
         self._say(b"220 2.0.0 Ready for TLS\r\n")
         self._flush()
-        self._encrypt(lambda: None)
-
-    def _encrypt(self, then: Callable[[], None]) -> None:
-        # What came in the clear behind STARTTLS is thrown away (RFC 3207).
-        self._held = True
-        self._buffer.clear()
-        self._transport.pause_reading()
-        self._handshake = self._loop.create_task(self._shake_hands(then))
-
-    async def _shake_hands(self, then: Callable[[], None]) -> None:
-        context = self._profile.tls
-        if context is None:
-            raise ValueError("a relay with TLS needs an ssl context")
-        try:
-            transport = await self._loop.start_tls(self._transport, self, context, server_side=True)
-        except OSError:
-            transport = None
-        if transport is None or self._gone:
-            self.abort(reset=False)
-            return
-        self._transport = transport
-        self._secure = True
-        self._greeted = False
-        self._user = None
-        self._forget_message()
-        self._resume(then)
+        self._encrypt(self._profile.tls, lambda: None)
 
     def _may_authenticate(self) -> bool:
         return self._secure or self._profile.tls is None
