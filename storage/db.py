@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,13 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, event, make_url, text
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy import URL, Connection, event, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from storage.errors import StorageError
+from storage.turns import Turns
 
 Tx = AsyncSession
 """An open transaction. Callers outside this package only pass it on."""
@@ -32,11 +33,13 @@ class Database:
     """
 
     def __init__(self, url: str, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> None:
-        parsed = make_url(url)
+        parsed = _parsed(url)
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
         driver = "sqlite+aiosqlite" if self.is_sqlite else "postgresql+psycopg"
         self.url = parsed.set(drivername=driver)
         self._busy_timeout_ms = busy_timeout_ms
+        in_file = self.is_sqlite and self.url.database not in {None, "", ":memory:"}
+        self._turns = Turns(Path(self.url.database or "")) if in_file else None
         self._engine = self._create_engine()
         self._writer = self._engine.execution_options(holdfast_begin="BEGIN IMMEDIATE")
 
@@ -44,7 +47,7 @@ class Database:
         if not self.is_sqlite:
             return create_async_engine(self.url, pool_size=10, max_overflow=10, pool_pre_ping=True)
         if self.url.database and self.url.database != ":memory:":
-            Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(Path(self.url.database).parent)
         engine = create_async_engine(self.url, pool_size=5, max_overflow=15)
         event.listen(engine.sync_engine, "connect", self._prepare_sqlite)
         event.listen(engine.sync_engine, "begin", _begin_sqlite)
@@ -70,10 +73,29 @@ class Database:
         Raises StorageError, with a sentence, when the database is locked, full, away or read-only.
         """
         try:
-            async with AsyncSession(self._writer, expire_on_commit=False) as session, session.begin():
+            async with (
+                self._turn(),
+                AsyncSession(self._writer, expire_on_commit=False) as session,
+                session.begin(),
+            ):
                 yield session
         except (OperationalError, DBAPIError) as error:
             raise _explain(error) from error
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """On SQLite, this writer's turn among those of all processes."""
+        if self._turns is None:
+            yield
+            return
+        async with AsyncExitStack() as stack:
+            try:
+                await stack.enter_async_context(self._turns.turn(self._busy_timeout_ms / 1000))
+            except TimeoutError as error:
+                raise StorageError(_LOCKED) from error
+            except OSError as error:
+                raise _explain(error) from error
+            yield
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[Tx]:
@@ -116,6 +138,29 @@ class Database:
     async def close(self) -> None:
         # Shielded, so that a cancelled caller leaves no open connection behind.
         await asyncio.shield(self._engine.dispose())
+        if self._turns is not None:
+            self._turns.close()
+
+
+def _parsed(url: str) -> URL:
+    """Raises StorageError, which does not repeat the URL: there may be a password in it."""
+    try:
+        return make_url(url)
+    except (ArgumentError, ValueError) as error:
+        raise StorageError(
+            "HOLDFAST_DATABASE_URL cannot be read. Write it like postgresql://user:password@host:5432/holdfast, with "
+            "signs such as @ and / in the password percent-encoded, or like sqlite:////path/to/holdfast.db."
+        ) from error
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"The folder of the database, {folder}, cannot be made ({error.strerror}). "
+            "Set HOLDFAST_DATA_DIR or HOLDFAST_DATABASE_URL to a place that can be written."
+        ) from error
 
 
 def _begin_sqlite(connection: Connection) -> None:
@@ -150,8 +195,9 @@ def _upgrade(connection: Connection) -> tuple[str | None, str]:
     return before, head_revision()
 
 
+_LOCKED = "The database is locked by another program. Nothing was changed; try again in a moment."
 _SENTENCES = (
-    ("locked", "The database is locked by another program. Nothing was changed; try again in a moment."),
+    ("locked", _LOCKED),
     ("disk is full", "The disk of the database is full. Nothing was changed; free some space and try again."),
     (
         "no space left",

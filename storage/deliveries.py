@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -38,7 +38,7 @@ from storage.models import (
 )
 
 FAILED = (DeliveryStatus.FAILED_TEMPORARY, DeliveryStatus.FAILED_PERMANENT, DeliveryStatus.UNKNOWN)
-_RATE_WINDOW = timedelta(minutes=10)
+_RATE_MINUTES = 10
 
 
 class Row(NamedTuple):
@@ -102,18 +102,23 @@ async def counts_of(tx: Tx, campaign_ids: Iterable[int]) -> dict[int, dict[str, 
 
 
 async def rate_per_minute(tx: Tx, campaign_ids: Iterable[int], now: datetime) -> float | None:
-    """Delivered a minute, over the minutes of the last ten in which something was sent; None without data."""
-    rows = await tx.execute(
+    """Delivered a minute, over the last ten minutes in which anything was; None without data.
+
+    The minute that is under way counts only where there is no whole one. After a long outage these minutes are those
+    before it, which is what a plan wants to know.
+    """
+    minutes = await tx.execute(
         select(SendMinute.minute, func.sum(SendMinute.count))
-        .where(
-            SendMinute.campaign_id.in_(list(campaign_ids)),
-            SendMinute.minute >= now - _RATE_WINDOW,
-            SendMinute.status == DeliveryStatus.DELIVERED,
-        )
+        .where(SendMinute.campaign_id.in_(list(campaign_ids)), SendMinute.status == DeliveryStatus.DELIVERED)
         .group_by(SendMinute.minute)
+        .order_by(SendMinute.minute.desc())
+        .limit(_RATE_MINUTES + 1)
     )
-    per_minute = [int(number) for _, number in rows]
-    return sum(per_minute) / len(per_minute) if per_minute else None
+    counted = [(minute, int(number)) for minute, number in minutes]
+    present = now.replace(second=0, microsecond=0)
+    whole = [number for minute, number in counted if minute < present][:_RATE_MINUTES]
+    numbers = whole or [number for _, number in counted]
+    return sum(numbers) / len(numbers) if numbers else None
 
 
 async def outage_counts(tx: Tx, outage_id: int) -> dict[str, int]:

@@ -1,16 +1,23 @@
-"""Requests of Slack that were taken, each once, and which of them are still to be carried out."""
+"""Requests of Slack that were taken, each once, and which of them are still to be carried out.
+
+With SQLite they are kept in a file of their own beside the database: there is one writer at a time, and an ack, for
+which Slack waits 3 s, must not stand in line behind a campaign that is being sent or imported.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import delete, null, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
-from storage.db import Tx
-from storage.models import Inbound
+from storage.db import Database, Tx
+from storage.models import Base, Inbound
+
+_TABLE = Base.metadata.tables[Inbound.__tablename__]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +27,21 @@ class Arrival:
     key: str
     kind: str
     payload: dict[str, Any]
+
+
+async def place(db: Database) -> Database:
+    """Where requests are kept: PostgreSQL itself, or SQLite's file for them, made when it is not there.
+
+    Whoever gets another database than the one given closes it. Raises StorageError.
+    """
+    file = db.url.database
+    if not db.is_sqlite or file in {None, "", ":memory:"}:
+        return db
+    main = Path(str(file))
+    side = Database(f"sqlite:///{main.with_name(main.stem + '-inbox' + main.suffix)}")
+    async with side.transaction() as tx:
+        await tx.run_sync(lambda session: Base.metadata.create_all(session.connection(), [_TABLE]))
+    return side
 
 
 async def take(tx: Tx, arrivals: Sequence[Arrival], at: datetime) -> set[str]:

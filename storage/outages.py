@@ -226,15 +226,8 @@ async def down_without_outage(tx: Tx) -> Sequence[Server]:
 
 async def up_in_outage(tx: Tx) -> Sequence[Server]:
     """Servers that are up again while their outage still counts on them being down."""
-    rows = await tx.scalars(
-        select(Server)
-        .join(OutageServer, OutageServer.server_id == Server.id)
-        .join(Outage, Outage.id == OutageServer.outage_id)
-        .where(
-            Server.health == Health.UP,
-            *awaits_recovery(),
-        )
-        .order_by(Server.id)
-        .distinct()
+    waiting = exists().where(
+        OutageServer.server_id == Server.id, Outage.id == OutageServer.outage_id, *awaits_recovery()
     )
+    rows = await tx.scalars(select(Server).where(Server.health == Health.UP, waiting).order_by(Server.id))
     return rows.all()

@@ -1,10 +1,10 @@
 """Recipients, written in batches with their places in the ledger."""
 
+import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Integer, delete, func, insert, literal, select
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy import Integer, delete, func, insert, literal, select, text
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from storage.db import Tx
@@ -23,16 +23,38 @@ async def add(tx: Tx, campaign_id: int, rows: Sequence[NewRecipient]) -> None:
     """Add a batch, numbered in order, each with its queued delivery. An address that is there already is left out."""
     if not rows:
         return
-    make = postgresql_insert if tx.get_bind().dialect.name == "postgresql" else sqlite_insert
     connection = await tx.connection()
-    await connection.execute(
-        make(Recipient).on_conflict_do_nothing(index_elements=["campaign_id", "email_key"]),
-        [_bound(campaign_id, row) for row in rows],
-    )
+    if connection.dialect.name == "postgresql":
+        await connection.execute(_UNNESTED, {"campaign_id": campaign_id, **_columns(rows)})
+    else:
+        statement = sqlite_insert(Recipient).on_conflict_do_nothing(index_elements=["campaign_id", "email_key"])
+        await connection.execute(statement, [_bound(campaign_id, row) for row in rows])
     added = select(Recipient.campaign_id, Recipient.n, literal(DeliveryStatus.QUEUED.value), literal(0, Integer)).where(
         Recipient.campaign_id == campaign_id, Recipient.n.between(rows[0].n, rows[-1].n)
     )
     await connection.execute(insert(Delivery).from_select(["campaign_id", "n", "status", "attempts"], added))
+
+
+# One statement for the whole batch: executemany costs PostgreSQL twice as much.
+_UNNESTED = text(
+    """
+    INSERT INTO recipients (campaign_id, n, email, email_key, fields)
+    SELECT CAST(:campaign_id AS bigint), r.n, r.email, r.email_key, CAST(r.fields AS json)
+      FROM unnest(
+             CAST(:n AS bigint[]), CAST(:email AS text[]), CAST(:email_key AS text[]), CAST(:fields AS text[])
+           ) AS r (n, email, email_key, fields)
+        ON CONFLICT (campaign_id, email_key) DO NOTHING
+    """
+)
+
+
+def _columns(rows: Sequence[NewRecipient]) -> dict[str, list[Any]]:
+    return {
+        "n": [row.n for row in rows],
+        "email": [row.email for row in rows],
+        "email_key": [row.email.lower() for row in rows],
+        "fields": [json.dumps(row.fields) for row in rows],
+    }
 
 
 def _bound(campaign_id: int, row: NewRecipient) -> dict[str, Any]:

@@ -157,7 +157,8 @@ async def survey(tx: Tx, scope: Scope, at: datetime) -> Counter[str]:
 
 async def freeze(tx: Tx, resend_id: int, scope: Scope, categories: Iterable[str], at: datetime) -> None:
     """Write the items of a plan: every lost delivery of these categories, one in a hundred of them in wave 0."""
-    lost = (await _lost(tx, scope, at)).subquery()
+    # Materialized: the order below would otherwise make SQLite walk the whole ledger in that order.
+    lost = (await _lost(tx, scope, at)).cte("lost").prefix_with("MATERIALIZED")
     place = func.row_number().over(order_by=(lost.c.campaign_id, lost.c.n))
     wave = case(((place - 1) % CANARY_EVERY == 0, 0), else_=1)
     chosen = select(lost.c.campaign_id, literal(resend_id), lost.c.n, wave, lost.c.before).where(

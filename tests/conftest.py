@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from collections.abc import AsyncIterator, Iterator
 from itertools import count
 from pathlib import Path
@@ -48,7 +49,16 @@ def postgres_admin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def _postgres_database(admin: str, name: str, template: str = "template1") -> str:
     with psycopg.connect(admin, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        for attempt in range(100):
+            try:
+                connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+            except psycopg.errors.ObjectInUse:
+                # The autovacuum daemon looks into the template now and then; a moment later it is gone.
+                if attempt == 99:
+                    raise
+                time.sleep(0.1)
+            else:
+                break
     return make_url(admin).set(drivername="postgresql", database=name).render_as_string(hide_password=False)
 
 

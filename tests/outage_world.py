@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import select
+from structlog.testing import capture_logs
 
 from bot.access import Actor
 from bot.demo.relays import Relay, refuse
@@ -111,7 +112,9 @@ async def world(db: Database, folder: Path, **sections: object) -> AsyncIterator
         backup = await add_server(db, "backup", backup_relay.port)
         primary = await add_server(db, "primary", relay.port, backup_id=backup)
         watch = Watch(db, settings, services.servers, services.outages)
-        yield World(db, services, watch, relay, backup_relay, primary, backup)
+        with capture_logs() as logged:
+            yield World(db, services, watch, relay, backup_relay, primary, backup)
+        assert [entry for entry in logged if entry["log_level"] == "error"] == []
 
 
 def _section(value: object) -> dict[str, object]:

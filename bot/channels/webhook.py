@@ -115,7 +115,9 @@ def judge(status: int, retry_after: str | None, said: bytes, at: datetime) -> An
         return Answer(delivered=True, again=False, sentence=f"it answered {status}")
     if 300 <= status < 400:
         return Answer(
-            delivered=False, again=False, sentence=f"it answered {status}, and redirects are not followed: set its target"
+            delivered=False,
+            again=False,
+            sentence=f"it answered {status}, and redirects are not followed: set its target",
         )
     words = _shown(said.decode(errors="replace"))
     sentence = f"it answered {status}" + (f": {words}" if words else "")

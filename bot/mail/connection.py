@@ -111,6 +111,16 @@ class Connection:
         self._wire.abort()
 
 
+class _Client(aiosmtplib.SMTP):
+    """Hangs up at once: over TLS a mere close would wait for a server that may have fallen silent."""
+
+    def close(self) -> None:
+        transport = cast("asyncio.Transport | None", self.transport)
+        super().close()
+        if transport is not None:
+            transport.abort()
+
+
 class _Opening:
     """The stages before the first message; remembers the present one so that a failure can name it."""
 
@@ -119,8 +129,8 @@ class _Opening:
         self.limits = limits
         self.stage = Stage.dns
         self.limit = limits.dns
-        self.client = aiosmtplib.SMTP()
-        self.transport: asyncio.Transport | None = None
+        self.client = _Client()
+        self.sock: socket.socket | None = None
 
     def enter(self, stage: Stage, limit: timedelta) -> float:
         self.stage, self.limit = stage, limit
@@ -128,8 +138,8 @@ class _Opening:
 
     def hang_up(self) -> None:
         self.client.close()
-        if self.transport is not None:
-            self.transport.abort()  # over TLS a mere close would wait for the other side
+        if self.sock is not None:
+            self.sock.close()  # a cancelled task may never have handed it to a transport
 
     async def run(self) -> tuple[Wire, Features]:
         try:
@@ -161,11 +171,11 @@ class _Opening:
         failure: OSError = OSError("has no address")
         for family, kind, protocol, _, address in found:
             try:
-                sock = await self._dial(socket.socket(family, kind, protocol), address)
+                self.sock = await self._dial(socket.socket(family, kind, protocol), address)
             except OSError as error:
                 failure = error
             else:
-                self.client = await self._client(sock)
+                self.client = await self._client(self.sock)
                 return
         raise failure
 
@@ -180,23 +190,19 @@ class _Opening:
             raise
         return sock
 
-    async def _client(self, sock: socket.socket) -> aiosmtplib.SMTP:
+    async def _client(self, sock: socket.socket) -> _Client:
         endpoint = self.endpoint
-        try:
-            context = endpoint.context
-            if context is None and endpoint.tls != "none":
-                context = await asyncio.to_thread(_system_context)
-            return aiosmtplib.SMTP(
-                hostname=endpoint.host,
-                sock=sock,
-                use_tls=endpoint.tls == "tls",
-                start_tls=False,
-                tls_context=context,
-                local_hostname=endpoint.helo or await asyncio.to_thread(_own_name),
-            )
-        except BaseException:
-            sock.close()
-            raise
+        context = endpoint.context
+        if context is None and endpoint.tls != "none":
+            context = await asyncio.to_thread(_system_context)
+        return _Client(
+            hostname=endpoint.host,
+            sock=sock,
+            use_tls=endpoint.tls == "tls",
+            start_tls=False,
+            tls_context=context,
+            local_hostname=endpoint.helo or await asyncio.to_thread(_own_name),
+        )
 
     async def _greet(self) -> None:
         try:
@@ -208,7 +214,6 @@ class _Opening:
             if not isinstance(error.__cause__, aiosmtplib.SMTPException):
                 self.stage = Stage.starttls
             raise
-        self._keep_transport()
 
     async def _ehlo(self) -> None:
         limit = self.enter(Stage.ehlo, self.limits.ehlo)
@@ -224,7 +229,6 @@ class _Opening:
         if not self.client.supports_extension("starttls"):
             raise aiosmtplib.SMTPNotSupported("does not offer STARTTLS")
         await self.client.starttls(server_hostname=self.endpoint.host, timeout=limit)
-        self._keep_transport()
 
     async def _login(self, username: str, password: SecretStr) -> None:
         """Try the methods that both sides know, but never guess a refused password twice: that locks accounts."""
@@ -249,13 +253,11 @@ class _Opening:
                 return
         raise refusal
 
-    def _keep_transport(self) -> None:
-        # uvloop's transports are no subclasses of asyncio's, they only behave alike.
-        self.transport = cast("asyncio.Transport", self.client.transport)
-
     def _take_over(self) -> tuple[Wire, Features]:
         """Hand the socket from aiosmtplib to a Wire, with what it had already read. No await in between."""
-        client, protocol, transport = self.client, self.client.protocol, self.transport
+        client, protocol = self.client, self.client.protocol
+        # uvloop's transports are no subclasses of asyncio's, they only behave alike.
+        transport = cast("asyncio.Transport | None", client.transport)
         if protocol is None or transport is None or transport.is_closing():
             raise aiosmtplib.SMTPServerDisconnected("Connection lost")
         leftover = bytes(protocol._buffer)  # noqa: SLF001 - there is no public word for what it read too far

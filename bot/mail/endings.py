@@ -24,6 +24,8 @@ async def confirm_stop(db: Database, work: Work, slipped: int) -> None:
 
 
 async def _say_stopped(tx: Tx, campaign: Campaign) -> None:
+    if campaign.kind != "campaign":
+        return  # a notice tells its own end, on its card
     counts = await deliveries.counts(tx, campaign.id)
     sent = campaign.recipients - counts[DeliveryStatus.QUEUED]
     cancelled = campaign.state == CampaignState.CANCELLED

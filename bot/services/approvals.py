@@ -7,6 +7,7 @@ from typing import Literal
 from bot.access import HOLDFAST, PERMISSIONS, Access, Actor
 from bot.config import Settings
 from bot.errors import NotAllowedError, NotFoundError, WrongStateError
+from bot.services.words import moment
 from storage import approvals, timeline
 from storage.db import Tx
 from storage.models import Approval, ApprovalState
@@ -74,7 +75,7 @@ class Approvals:
         approval = await approvals.latest(tx, subject, subject_id)
         if approval is None:
             raise NotFoundError(f"Nobody asked for an approval of {subject} {subject_id}. {_ASK_AGAIN[subject]}")
-        _check_pending(approval)
+        _check_pending(approval, at)
         if approval.expires_at <= at:
             if await approvals.settle(tx, approval.id, ApprovalState.EXPIRED, by=None, at=at):
                 await self._announce_expiry(tx, approval, at)
@@ -91,7 +92,7 @@ class Approvals:
         decided = await approvals.latest(tx, subject, subject_id)
         if decided is None or not won:
             # Somebody was faster by less than a transaction.
-            _check_pending(decided or approval)
+            _check_pending(decided or approval, at)
         return decided or approval
 
     def check_second_person(self, actor: Actor, requested_by: str, recipients: int) -> None:
@@ -154,7 +155,7 @@ def _expired(approval: Approval) -> ExpiredError:
     )
 
 
-def _check_pending(approval: Approval) -> None:
+def _check_pending(approval: Approval, at: datetime) -> None:
     """Raises WrongStateError, which says who decided and when, unless a decision is still wanted."""
     if approval.state == ApprovalState.PENDING:
         return
@@ -162,6 +163,5 @@ def _check_pending(approval: Approval) -> None:
         raise _expired(approval)
     if approval.state == ApprovalState.VOID:
         raise WrongStateError(f"This approval is void: the plan has changed. {_ASK_AGAIN[approval.subject]}")
-    raise WrongStateError(
-        f"Already {approval.state} by {approval.decided_by or 'somebody'} at {approval.decided_at:%H:%M} UTC."
-    )
+    decided_at = moment(approval.decided_at or at, at)
+    raise WrongStateError(f"Already {approval.state} by {approval.decided_by or 'somebody'} at {decided_at}.")

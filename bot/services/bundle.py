@@ -51,6 +51,6 @@ def build(db: Database, settings: Settings) -> Services:
         approvals=approvals,
         resends=Resends(db, settings, access, approvals),
         notices=Notices(db, settings, access, approvals),
-        maintenance=MaintenanceWindows(db, settings, access, campaigns, outages),
+        maintenance=MaintenanceWindows(db, settings, access, campaigns, servers, outages),
         status=Status(db, settings),
     )

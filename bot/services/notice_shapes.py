@@ -3,8 +3,16 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from storage.models import Approval, ApprovalState, Campaign, CampaignState, DeliveryStatus, Notice, NoticeState
-from storage.models import WebhookCall
+from storage.models import (
+    Approval,
+    ApprovalState,
+    Campaign,
+    CampaignState,
+    DeliveryStatus,
+    Notice,
+    NoticeState,
+    WebhookCall,
+)
 
 _FAILED = (DeliveryStatus.FAILED_TEMPORARY, DeliveryStatus.FAILED_PERMANENT)
 

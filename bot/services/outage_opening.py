@@ -28,6 +28,9 @@ _LOOK_BACK = timedelta(minutes=15)
 _BEFORE_ITS_SIGN = timedelta(seconds=15)
 """Mail is lost a little before its loss is written down, or before a probe comes by."""
 
+_YOUNG = timedelta(minutes=1)
+"""For how long after its opening an outage looks for failures that crossed it."""
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -88,6 +91,7 @@ class Opening:
                 else await self._again(tx, existing, server, failure, at)
             )
             held = await self._apply_policy(tx, outage, server, at, HOLDFAST)
+            await timeline.ensure_post(tx, f"outage:{outage.id}", at)
         await self._fail_over_by_policy(outage, server, held)
         return outage
 
@@ -110,9 +114,20 @@ class Opening:
             )
             if outage is None:
                 return None
-            await timeline.ensure_post(tx, f"outage:{outage.id}", at)
             await self._tell_recovery(tx, outage, list(servers.values()), at)
+            await timeline.ensure_post(tx, f"outage:{outage.id}", at)
         return outage
+
+    async def catch_up(self) -> None:
+        """On PostgreSQL a flush that was under way while an outage opened saw no outage, and was not seen by it."""
+        async with self._db.read() as tx:
+            young = [each for each in await outages.unresolved(tx) if now() - _opened_at(each) < _YOUNG]
+        if not young:
+            return
+        async with self._db.transaction() as tx:
+            for outage in young:
+                for server in await outages.servers_of(tx, outage.id):
+                    await deliveries.stamp_outage(tx, server.id, outage.started_at, outage.id)
 
     # Steps
 
@@ -145,6 +160,8 @@ class Opening:
             down_at=down_at,
         )
         await outages.add(tx, outage, [server.id])
+        # Before anything is told in its thread. Elsewhere the card comes last: on PostgreSQL rows are locked in the
+        # order servers, campaigns, posts.
         await timeline.ensure_post(tx, f"outage:{outage.id}", at)
         await deliveries.stamp_outage(tx, server.id, outage.started_at, outage.id)
         return outage
@@ -160,7 +177,6 @@ class Opening:
         changed = await outages.change(tx, outage.id, **values)
         if changed is None:
             raise WrongStateError(f"Outage #{outage.id} is gone. See: /outage list")
-        await timeline.ensure_post(tx, f"outage:{outage.id}", at)
         await deliveries.stamp_outage(tx, server.id, failure.since, outage.id)
         if recurs:
             text = f"{server.name} is down again{_because(failure)}. This is the same outage."
@@ -253,6 +269,10 @@ async def _seen(tx: Tx, server: Server, at: datetime) -> Failure:
     if row is not None:
         return Failure(row.stage, row.code, row.text, since)
     return Failure(server.last_stage, server.last_code, server.last_text, since)
+
+
+def _opened_at(outage: Outage) -> datetime:
+    return outage.down_at or outage.detected_at
 
 
 def _knows(outage: Outage, server: Server) -> bool:

@@ -1,5 +1,6 @@
 """Outages: declared or found, taken, worked on and resolved. Each change and what announces it are one transaction."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -82,6 +83,10 @@ class Outages:
         """For the monitor: the server is up again. None when no outage waited for that."""
         return await self._opening.recovered(server.id)
 
+    async def catch_up(self) -> None:
+        """For the monitor: failures that were written down at the very moment of an opening belong to it too."""
+        await self._opening.catch_up()
+
     # What people do to it
 
     async def acknowledge(self, actor: Actor, outage_id: int | None = None) -> OutageResult:
@@ -119,7 +124,8 @@ class Outages:
         """When it should be over, as people type it, on the actor's own clock."""
         self._access.require(actor, "outage.eta")
         at = now()
-        eta = parse_when(when_text, actor.zone, at)
+        # In a thread: the first parse of a process loads dateparser's tables from the disk.
+        eta = await asyncio.to_thread(parse_when, when_text, actor.zone, at)
         async with self._db.transaction() as tx:
             picked = await _open_one(tx, outage_id)
             outage = await outages.expect(tx, picked.id, eta)
@@ -140,7 +146,7 @@ class Outages:
                 raise WrongStateError(await _too_late(tx, picked.id))
             left = await _left_over(tx, outage)
             text = f"{actor.mention} resolved it{f': {said}' if said else '.'}"
-            await self._record(tx, outage, "resolved", " ".join([text, *left]), at, actor)
+            await self._record(tx, outage, "resolved", "\n".join([text, *left]), at, actor)
             await timeline.ensure_post(tx, f"summary:{outage.id}", at, parent=f"outage:{outage.id}", broadcast=True)
         return OutageResult(outage, " ".join([f"Outage #{outage.id} is resolved.", *left]))
 
@@ -237,9 +243,15 @@ async def _too_late(tx: Tx, outage_id: int, otherwise: str = "Somebody changed i
 async def _left_over(tx: Tx, outage: Outage) -> list[str]:
     """What resolving does not do by itself, in sentences."""
     left = []
-    down = [each.name for each in await outages.servers_of(tx, outage.id) if each.health == Health.DOWN]
+    servers = await outages.servers_of(tx, outage.id)
+    down = [each.name for each in servers if each.health == Health.DOWN]
     if down:
         left.append(f"{joined(down)} {'is' if len(down) == 1 else 'are'} still down by the monitor.")
+    left += [
+        f"Another server carries the campaigns of {each.name}: /server restore {each.name}"
+        for each in servers
+        if each.failover_to_id is not None
+    ]
     held = await outages.held_by(tx, outage.id)
     if held:
         count = number(len(held), "campaign")

@@ -78,8 +78,11 @@ def check_canary_done(resend: Resend, counts: dict[str, int]) -> None:
     raise wrong_state(resend)
 
 
-async def usable(tx: Tx, resend: Resend, at: datetime) -> str:
-    """` through NAME`. Raises WrongStateError, with the way out, when a server that would carry it cannot send."""
+async def usable(tx: Tx, resend: Resend, at: datetime, again: str = "approve") -> str:
+    """` through NAME`, for the end of a sentence.
+
+    Raises WrongStateError, with the way out, when a server that would carry it cannot send.
+    """
     placed = await resends.placed(tx, resend.campaign_ids, at)
     for place in placed:
         why = trouble(place)
@@ -92,7 +95,7 @@ async def usable(tx: Tx, resend: Resend, at: datetime) -> str:
             }
             raise WrongStateError(
                 f"{name}, which would carry {place.campaign.name}, is {why}. Nothing was sent or decided. "
-                f"{ways[why]}, then approve again."
+                f"{ways[why]}, then {again} again."
             )
     return f" through {joined(sorted({place.carrier.name for place in placed}))}"
 

@@ -173,7 +173,7 @@ class Resends:
                     f"The canary of resend {resend.id} is done. An approver lets the rest go with the button "
                     "“Send the rest” on its card; /resend cancel leaves it at that."
                 )
-            through = await usable(tx, resend, at)
+            through = await usable(tx, resend, at, again="resume")
             resend = await move(tx, resend, [PAUSED, PAUSING], ResendState.SENDING, note=None)
             text = f"{actor.mention} resumed resend {resend.id}: {go(queued)} out{through}."
             await tell(tx, resend, "resend.resumed", text, actor, at)

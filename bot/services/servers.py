@@ -167,7 +167,8 @@ class Servers(Judge):
             _check_not_drained(server, at)
             sending = [each.id for each in await campaigns.sending_through(tx, server.id)]
             await servers.change(tx, server.id, drained_at=at, drained_by=actor.mention)
-            if backup is not None and not why:
+            # One that is failed over already stays where it was put.
+            if backup is not None and not why and server.failover_to_id is None:
                 await _carry(tx, server, backup, at, actor)
             # What still goes through it has nowhere else to go.
             stuck = [each.id for each in await campaigns.sending_through(tx, server.id)]

@@ -1,3 +1,87 @@
+"""How Holdfast is: everything that somebody should know who has just woken up."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+
+from bot.clock import now
+from bot.config import Settings
+from bot.services.server_results import effective_state
+from storage import approvals, maintenance, outages, posts, servers, status, workers
+from storage.db import Database
+from storage.models import Approval, Maintenance, Outage
+from storage.posts import Trouble
+
+
+@dataclass(frozen=True)
+class StatusReport:
+    """What `/holdfast status` shows. Counts are by state, only of states that there are."""
+
+    servers: Mapping[str, int]
+    """By effective state: maintenance, drained, or health."""
+    campaigns: Mapping[str, int]
+    outages: tuple[tuple[Outage, tuple[str, ...]], ...]
+    """The unresolved ones, each with the names of its servers."""
+    resends: Mapping[str, int]
+    """Those that are not at their end."""
+    notices: Mapping[str, int]
+    """Those that are not at their end."""
+    approvals: tuple[Approval, ...]
+    """What waits for a second person, oldest first."""
+    maintenance: tuple[tuple[Maintenance, str], ...]
+    """What is planned or under way, in order of the starts, each with the name of its server."""
+    sender_runs: bool
+    posts: Trouble
+    """Messages that Slack has not taken yet: how many, since when, and the last error in plain words."""
+    unknown: int
+    """Deliveries of which nobody knows whether they arrived."""
+    version: str
+    database: str
+    """SQLite or PostgreSQL."""
+    at: datetime
+
+    @property
+    def calm(self) -> bool:
+        """Nothing needs anybody now."""
+        return not self.outages and not self.approvals and not self.posts.error and self.sender_runs
+
+
 class Status:
-    def __init__(self, *parts: object) -> None:
-        self.parts = parts
+    def __init__(self, db: Database, settings: Settings) -> None:
+        self._db = db
+        self._settings = settings
+
+    async def report(self) -> StatusReport:
+        at = now()
+        async with self._db.read() as tx:
+            known = await servers.every(tx)
+            names = {server.id: server.name for server in known}
+            windows = await servers.active_windows(tx, at)
+            unresolved = await outages.unresolved(tx)
+            on = await outages.server_names(tx, [outage.id for outage in unresolved])
+            ahead = await maintenance.in_states(tx, maintenance.AHEAD)
+            return StatusReport(
+                servers=Counter(effective_state(server, windows.get(server.id)) for server in known),
+                campaigns=await status.campaigns_by_state(tx),
+                outages=tuple((outage, tuple(on[outage.id])) for outage in unresolved),
+                resends=await status.resends_by_state(tx),
+                notices=await status.notices_by_state(tx),
+                approvals=tuple(await approvals.pending(tx)),
+                maintenance=tuple((window, names[window.server_id]) for window in ahead),
+                sender_runs=await workers.alive(tx, at),
+                posts=await posts.trouble(tx),
+                unknown=await status.unknown_deliveries(tx),
+                version=own_version(),
+                database="SQLite" if self._db.is_sqlite else "PostgreSQL",
+                at=at,
+            )
+
+
+def own_version() -> str:
+    """The version that is installed; `unknown` when it runs from a folder that was never installed."""
+    try:
+        return version("holdfast")
+    except PackageNotFoundError:
+        return "unknown"

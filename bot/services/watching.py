@@ -19,7 +19,8 @@ from storage import servers as server_store
 from storage.db import Database
 from storage.models import Evidence, Server
 
-_PULSE = timedelta(seconds=1)
+_SLOWEST, _FASTEST = timedelta(seconds=1), timedelta(seconds=0.1)
+"""The time between two pulses; it follows the retries of the settings."""
 _STALE = timedelta(minutes=5)
 """Evidence that waited longer than this, because nothing watched, says nothing of now."""
 _KEEP = timedelta(days=7)
@@ -35,9 +36,11 @@ class Watch:
         self._db = db
         self._servers = servers
         self._outages = outages
-        self._pulse = min(_PULSE, timedelta(seconds=settings.probes.retry_interval))
+        retry = timedelta(seconds=settings.probes.retry_interval)
+        self._pulse = min(_SLOWEST, max(_FASTEST, retry))
         self._jitter: dict[int, float] = {}
         self._probing: dict[int, asyncio.Task[None]] = {}
+        self._tried: dict[int, datetime] = {}
         self._look = asyncio.Event()
         self._pruned_at: datetime | None = None
 
@@ -46,8 +49,8 @@ class Watch:
         try:
             while True:
                 self._look.clear()
-                await self._guarded("start probes", self._start_probes)
                 await self._guarded("judge evidence", self.judge)
+                await self._guarded("start probes", self._start_probes)
                 await self._guarded("open and close outages", self.reconcile)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._pulse.total_seconds()):
@@ -67,15 +70,18 @@ class Watch:
         at = now()
         async with self._db.read() as tx:
             rows = await evidence.unjudged(tx)
-        by_server: dict[int, list[Evidence]] = {}
+        fresh: dict[int, list[Evidence]] = {}
         for row in rows:
             if at - row.at < _STALE:
-                by_server.setdefault(row.server_id, []).append(row)
-        for server_id, fresh in by_server.items():
-            await self._servers.record_sending(server_id, fresh)
-        if rows or self._is_time_to_prune(at):
+                fresh.setdefault(row.server_id, []).append(row)
+        missed: set[int] = set()
+        for server_id, seen in fresh.items():
+            if not await self._guarded("judge evidence", partial(self._servers.record_sending, server_id, seen)):
+                missed.update(row.id for row in seen)
+        done = [row.id for row in rows if row.id not in missed]
+        if done or self._is_time_to_prune(at):
             async with self._db.transaction() as tx:
-                await evidence.judge(tx, [row.id for row in rows], at)
+                await evidence.judge(tx, done, at)
                 await evidence.prune(tx, at - _KEEP)
             self._pruned_at = at
 
@@ -89,6 +95,7 @@ class Watch:
             await self._guarded("open an outage", partial(self._outages.open_down, server), server)
         for server in up:
             await self._guarded("note a recovery", partial(self._outages.recovered, server), server)
+        await self._outages.catch_up()
 
     # Probes
 
@@ -97,12 +104,15 @@ class Watch:
             servers = await server_store.every(tx)
         for server in servers:
             if server.id not in self._probing and self._is_due(server, now()):
+                self._tried[server.id] = now()
                 task = asyncio.create_task(self._probe(server), name=f"probe {server.name}")
                 self._probing[server.id] = task
                 task.add_done_callback(partial(self._probed, server.id))
 
     def _is_due(self, server: Server, at: datetime) -> bool:
-        last = server.last_probe_at
+        last, tried = server.last_probe_at, self._tried.get(server.id)
+        if tried is not None and (last is None or last < tried):  # it could not be made, or not be written down
+            return not timedelta(0) <= at - tried < self._servers.policy.retry_interval
         if last is None or last > at:  # never, or a clock that was set back
             return True
         jitter = self._jitter.setdefault(server.id, random.uniform(-1, 1))
@@ -128,10 +138,14 @@ class Watch:
     def _is_time_to_prune(self, at: datetime) -> bool:
         return self._pruned_at is None or at - self._pruned_at >= timedelta(hours=1)
 
-    async def _guarded(self, what: str, step: Callable[[], Awaitable[object]], server: Server | None = None) -> None:
+    async def _guarded(self, what: str, step: Callable[[], Awaitable[object]], server: Server | None = None) -> bool:
+        """Whether the step went well; what did not is tried again at a later pulse."""
         try:
             await step()
         except SHOWABLE as error:
             _log.warning("watch could not " + what, server=server.name if server else None, error=str(error))
+            return False
         except Exception:  # noqa: BLE001  a monitor that one error can end leaves everybody blind
             _log.exception("watch could not " + what, server=server.name if server else None)
+            return False
+        return True

@@ -79,6 +79,11 @@ def parse_duration(text: str) -> timedelta:
     return length
 
 
+def zone_of(text: str, zone: str) -> str:
+    """The IANA zone in which `parse_when` reads `text` for a person in `zone`. Raises BadInputError for no zone."""
+    return _split_zone(" ".join(text.split()).strip(" .,"), zone)[1].key
+
+
 def lasting(length: timedelta) -> str:
     """How a message says a length of time: `45 s`, `12 min`, `3 h 20 min`, `2 days 3 h`."""
     seconds = max(0, round(length.total_seconds()))

@@ -1,6 +1,7 @@
 """The channel of the outages: from the name or id in the settings to the id that Slack wants."""
 
 import re
+from typing import Any
 
 from slack_sdk.web.async_client import AsyncWebClient
 
@@ -31,23 +32,28 @@ class HomeChannel:
     def forget(self) -> None:
         self._id = None
 
-    async def _find(self) -> str:
+    async def look(self) -> dict[str, Any]:
+        """The channel as Slack describes it; nothing is changed. Raises what `id` raises."""
         if not self.setting:
             raise ChannelError("HOLDFAST_CHANNEL is not set. Set it to the id or name of the channel for outages.")
         if _ID.fullmatch(self.setting):
             answer = await self._client.conversations_info(channel=self.setting)
-            channel = answer["channel"]
+            channel = dict(answer["channel"])
         else:
             channel = await self._by_name()
         if channel.get("is_archived"):
             raise ChannelError(
                 f"The channel {self.setting} is archived. Unarchive it, or set HOLDFAST_CHANNEL to another."
             )
+        return channel
+
+    async def _find(self) -> str:
+        channel = await self.look()
         if not channel.get("is_member") and not channel.get("is_im"):
             await self._join(channel)
         return str(channel["id"])
 
-    async def _by_name(self) -> dict[str, object]:
+    async def _by_name(self) -> dict[str, Any]:
         cursor = ""
         while True:
             page = await self._client.conversations_list(
@@ -63,7 +69,7 @@ class HomeChannel:
                     "private channel must invite the bot."
                 )
 
-    async def _join(self, channel: dict[str, object]) -> None:
+    async def _join(self, channel: dict[str, Any]) -> None:
         if channel.get("is_private"):
             raise ChannelError(f"The bot is not in the channel {self.setting}. Invite it with /invite @holdfast.")
         await self._client.conversations_join(channel=str(channel["id"]))

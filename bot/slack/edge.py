@@ -8,7 +8,7 @@ pressed is looked up here. `process_before_response` spares the 10 ms that Bolt 
 import asyncio
 import re
 import secrets
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -25,7 +25,6 @@ from bot.slack.blocks import View, escape
 from bot.slack.call import Call, Click, ClickHandler, Handler
 from bot.slack.inbox import Inbox
 from bot.slack.people import People
-from storage import inbound
 from storage.errors import StorageError
 from storage.inbound import Arrival
 
@@ -39,7 +38,8 @@ _log = structlog.get_logger(__name__)
 class Edge:
     """Takes commands and clicks from Bolt and answers them.
 
-    `commands` maps `/campaign` to its handler, `actions` maps `outage.acknowledge` to its.
+    `commands` maps `/campaign` to its handler, `actions` maps `outage.acknowledge` to its. `wake` is called after
+    each: there may be something to announce.
     """
 
     def __init__(
@@ -48,10 +48,13 @@ class Edge:
         client: AsyncWebClient,
         commands: Mapping[str, Handler],
         actions: Mapping[str, ClickHandler],
+        *,
+        wake: Callable[[], None] | None = None,
     ) -> None:
         self.commands = commands
         self.actions = actions
         self._services = services
+        self._wake = wake or (lambda: None)
         self._client = client
         self._inbox = Inbox(services.db)
         self._people = People(client)
@@ -87,9 +90,7 @@ class Edge:
         What had not begun is carried out when it is recent. What had begun may be done or not: repeating it could
         do it twice, so whoever asked is told and decides. Raises StorageError.
         """
-        async with self._services.db.read() as tx:
-            rows = await inbound.unfinished(tx)
-        for row in rows:
+        for row in await self._inbox.unfinished():
             arrival = Arrival(row.key, row.kind, row.payload or {})
             begun, timely = row.started_at is not None, now() - row.at <= STILL_TIMELY
             _log.info("taken up after a restart", key=row.key, begun=begun, timely=timely)
@@ -103,6 +104,7 @@ class Edge:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._people.close()
+        await self._inbox.close()
 
     # What Slack delivers
 
@@ -171,6 +173,7 @@ class Edge:
             view = View(_sentence(error))
         except Exception:  # noqa: BLE001  the edge of the process: logged with an id that the person is given
             view = View(_broken(arrival))
+        self._wake()
         if view is not None:
             await self._answers.say(arrival.payload, view)
         await self._finish(arrival.key)

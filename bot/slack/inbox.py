@@ -1,6 +1,7 @@
 """Requests are written down before they are acked; those that come at the same moment share one transaction."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -9,6 +10,7 @@ from storage import inbound
 from storage.db import Database
 from storage.errors import StorageError
 from storage.inbound import Arrival
+from storage.models import Inbound
 
 ACK_WITHIN = timedelta(seconds=2)
 """Slack waits 3 s for an ack: https://docs.slack.dev/interactivity/handling-user-interaction/#acknowledgment_response"""
@@ -31,6 +33,7 @@ class Inbox:
 
     def __init__(self, db: Database) -> None:
         self._db = db
+        self._place: Database | None = None
         self._turn = asyncio.Lock()
         self._open: tuple[_Batch, asyncio.Task[set[str]]] | None = None
         self._swept: datetime | None = None
@@ -65,6 +68,24 @@ class Inbox:
         batch.finished.append(key)
         await asyncio.shield(task)
 
+    async def unfinished(self) -> Sequence[Inbound]:
+        """What an earlier process took and did not finish. Raises StorageError."""
+        async with self._turn:
+            db = await self._database()
+        async with db.read() as tx:
+            return await inbound.unfinished(tx)
+
+    async def close(self) -> None:
+        """After the last request."""
+        place, self._place = self._place, None
+        if place is not None and place is not self._db:
+            await place.close()
+
+    async def _database(self) -> Database:
+        if self._place is None:
+            self._place = await inbound.place(self._db)
+        return self._place
+
     def _batch(self) -> tuple[_Batch, asyncio.Task[set[str]]]:
         if self._open is None:
             batch = _Batch()
@@ -75,7 +96,8 @@ class Inbox:
     async def _write(self, batch: _Batch) -> set[str]:
         async with self._turn:
             try:
-                async with self._db.transaction() as tx:
+                db = await self._database()
+                async with db.transaction() as tx:
                     await tx.connection()  # waits here for other writers, with the batch still open
                     self._open = None
                     at = now()

@@ -12,8 +12,10 @@ AWAY = "Slack cannot be reached or answers with errors. Nothing is lost: posting
 
 # Slack's words for "something went wrong on our side, perhaps after it was done".
 _UNSURE = frozenset({"internal_error", "fatal_error", "service_unavailable", "request_timeout"})
-_TOKEN = frozenset({"invalid_auth", "not_authed", "account_inactive", "token_revoked", "token_expired"})
-_TOKEN |= {"not_allowed_token_type", "org_login_required", "team_access_not_granted"}
+TOKEN_REFUSED = frozenset({
+    "invalid_auth", "not_authed", "account_inactive", "token_revoked", "token_expired", "not_allowed_token_type",
+    "org_login_required", "team_access_not_granted",
+})  # fmt: skip
 BLOCKS_REFUSED = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "msg_too_long"})
 MESSAGE_GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed"})
 THREAD_GONE = frozenset({"thread_not_found", "message_not_found", "cannot_reply_to_message"})
@@ -56,7 +58,7 @@ def _seconds(header: str | None) -> float:
 
 
 def _refusal(error: SlackApiError, code: str, channel: str) -> str:
-    if code in _TOKEN:
+    if code in TOKEN_REFUSED:
         return f"Slack refuses the bot's token ({code}). Correct HOLDFAST_SLACK_BOT_TOKEN and restart Holdfast."
     if code == "missing_scope":
         needed = error.response.get("needed", "another scope")

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from bot.access import HOLDFAST
 from bot.clock import now
-from bot.demo.fakeslack import Channel, FakeSlack
+from bot.demo.fakeslack import Channel, FakeSlack, says
 from bot.services.bundle import Services, build
 from bot.slack.announcer import Renderer
 from bot.slack.blocks import View, section
@@ -16,8 +17,10 @@ from bot.slack.cards import CARDS
 from bot.slack.pace import Pace
 from storage import posts, timeline
 from storage.db import Database
+from storage.models import Outage
 from storage.timeline import Entry
 from tests.integration.slack_support import announcing, settings
+from tests.seeds import add_campaign, add_server
 
 
 @dataclass
@@ -70,7 +73,7 @@ async def waiting(db: Database) -> posts.Trouble:
 
 async def nothing_waits(db: Database) -> None:
     async with asyncio.timeout(10):
-        while (await waiting(db)).waiting:
+        while (await waiting(db)).waiting:  # noqa: ASYNC110  a database tells nobody, it is asked
             await asyncio.sleep(0.01)
 
 
@@ -84,13 +87,13 @@ async def test_a_headline_and_its_replies_stand_in_one_thread_in_order(
 
     async with announcing(services, slack, cards.renderers):
         await slack.wait_until(lambda: ops.messages and len(ops.messages[0].thread) == 6)
+        await nothing_waits(db)
 
     head = ops.messages[0]
     assert len(ops.messages) == 1
     assert head.text == "primary is down"
     assert head.metadata == {"event_type": "holdfast_post", "event_payload": {"key": "outage:3"}}
     assert [reply.text for reply in head.thread] == [f"step {number}" for number in range(6)]
-    assert (await waiting(db)).waiting == 0
 
 
 async def test_a_reply_that_was_wanted_first_still_comes_after_its_headline(
@@ -156,9 +159,9 @@ async def test_an_edit_that_changes_nothing_is_not_sent(
         await want(db, "outage:3")
         await tell(db, "the next thing")
         await slack.wait_until(lambda: ops.messages[0].thread)
+        await nothing_waits(db)
 
     assert slack.calls_to("chat.update") == []
-    assert (await waiting(db)).waiting == 0
 
 
 async def test_a_headline_that_was_deleted_is_posted_again(
@@ -215,3 +218,41 @@ async def test_the_pace_of_a_channel_is_kept(db: Database, services: Services, s
         await slack.wait_until(lambda: len(ops.messages) == 6, timeout=20)
 
     assert len(slack.calls_to("chat.postMessage")) == 6  # none was refused with a 429
+
+
+async def test_the_card_of_what_is_under_way_follows_by_itself(
+    db: Database, services: Services, slack: FakeSlack, ops: Channel
+) -> None:
+    at = now()
+    async with db.transaction() as tx:
+        tx.add(Outage(id=3, title="primary is down", opened_by="Holdfast", started_at=at, detected_at=at, state="open"))
+    cards = Cards({"outage:3": "0 of 2,000 sent"})
+    await want(db, "outage:3")
+    async with announcing(services, slack, cards.renderers):
+        await slack.wait_for_message(ops, "0 of 2,000 sent")
+        cards.says["outage:3"] = "800 of 2,000 sent"
+        await slack.wait_for_message(ops, "800 of 2,000 sent")
+        cards.says["outage:3"] = "all sent"
+        await slack.wait_for_message(ops, "all sent")
+
+    assert len(slack.calls_to("chat.update")) == 2
+
+
+async def test_a_real_outage_is_shown_by_its_headline_and_its_thread(
+    db: Database, services: Services, slack: FakeSlack, ops: Channel
+) -> None:
+    await add_campaign(db, await add_server(db, "primary", 2525), 20)
+    async with announcing(services, slack, CARDS):
+        await services.outages.declare(HOLDFAST, "primary", "customers write that nothing arrives")
+        head = await slack.wait_for_message(ops, "customers write that nothing arrives")
+        await slack.wait_until(lambda: head.thread)
+        assert says(head, "spring-sale")
+        await services.outages.acknowledge(HOLDFAST, None)
+        await slack.wait_until(lambda: head.edits)
+        await slack.wait_until(lambda: any(says(reply, "acknowledged") for reply in head.thread))
+        await services.outages.resolve(HOLDFAST, None, "a false alarm")
+        await slack.wait_until(lambda: any(says(reply, "is over") for reply in head.thread))
+        await nothing_waits(db)
+
+    assert "Resolved: primary" in head.text
+    assert len(ops.messages) == 1

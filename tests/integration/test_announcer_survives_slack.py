@@ -1,6 +1,7 @@
 """Whatever Slack does, no message is lost and none comes twice."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,8 +12,17 @@ from bot.demo.fakeslack import DEFAULT_SCOPES, Channel, FakeSlack
 from bot.services.bundle import Services, build
 from storage import posts
 from storage.db import Database
-from tests.integration.slack_support import announcing, settings
-from tests.integration.test_announcer_posts_in_order import Cards, ops, services, slack, tell, waiting, want
+from tests.integration.slack_support import QUICK, announcing, settings
+from tests.integration.test_announcer_posts_in_order import (
+    Cards,
+    nothing_waits,
+    ops,
+    services,
+    slack,
+    tell,
+    waiting,
+    want,
+)
 
 __all__ = ["ops", "services", "slack"]
 
@@ -20,7 +30,8 @@ __all__ = ["ops", "services", "slack"]
 async def error_saying(db: Database, words: str = "") -> None:
     """Returns when a post waits with an error that says this."""
     async with asyncio.timeout(10):
-        while (error := (await waiting(db)).error) is None or words not in error:
+        # A database tells nobody, it is asked.
+        while (error := (await waiting(db)).error) is None or words not in error:  # noqa: ASYNC110  see above
             await asyncio.sleep(0.01)
 
 
@@ -195,3 +206,53 @@ async def test_no_channel_in_the_settings_is_said(db: Database, slack: FakeSlack
 
     assert "HOLDFAST_CHANNEL is not set" in ((await waiting(db)).error or "")
     assert ops.messages == []
+
+
+async def test_a_thread_that_hangs_does_not_hold_back_another(
+    db: Database, services: Services, slack: FakeSlack, ops: Channel
+) -> None:
+    cards = Cards({"outage:3": "primary is down", "outage:4": "backup is down"})
+    await want(db, "outage:3")
+    slack.fault("chat.postMessage", accept_then_hang=True)
+
+    async with announcing(services, slack, cards.renderers, patience=2):
+        await slack.wait_for_message(ops, "primary is down")
+        await want(db, "outage:4")
+        second = await slack.wait_for_message(ops, "backup is down", timeout=1.5)
+        await tell(db, "of the second", parent="outage:4")
+        await slack.wait_for_message(ops, "of the second", thread_of=second, timeout=1.5)
+
+    assert len(ops.messages) == 2
+
+
+async def test_a_stop_in_the_middle_of_a_post_makes_no_double(
+    db: Database, services: Services, slack: FakeSlack, ops: Channel
+) -> None:
+    cards = Cards({"outage:3": "primary is down"})
+    await want(db, "outage:3")
+    slack.fault("chat.postMessage", accept_then_hang=True)
+    async with announcing(services, slack, cards.renderers, timing=replace(QUICK, stop_within=timedelta(0))):
+        await slack.wait_for_message(ops, "primary is down")
+
+    async with announcing(services, slack, cards.renderers):
+        await tell(db, "campaigns are held")
+        await slack.wait_for_message(ops, "campaigns are held", thread_of=ops.messages[0])
+
+    assert len(ops.messages) == 1
+
+
+async def test_an_edit_that_slack_does_not_answer_is_made_in_the_end(
+    db: Database, services: Services, slack: FakeSlack, ops: Channel
+) -> None:
+    cards = Cards({"outage:3": "open"})
+    await want(db, "outage:3")
+    async with announcing(services, slack, cards.renderers, patience=0.3):
+        await slack.wait_for_message(ops, "open")
+        slack.fault("chat.update", status=429, retry_after=1)
+        slack.fault("chat.update", accept_then_cut=True)
+        cards.says["outage:3"] = "resolved"
+        await want(db, "outage:3")
+        await slack.wait_for_message(ops, "resolved")
+        await nothing_waits(db)
+
+    assert len(ops.messages) == 1

@@ -179,15 +179,22 @@ async def test_a_goodbye_in_the_same_breath_as_the_welcome_is_heard() -> None:
         assert "421 4.3.2 Closing" in connection.why_closed
 
 
-async def test_an_opening_that_is_cancelled_leaves_no_socket() -> None:
-    async with Relay() as relay:
-        await relay.behave(hang("ehlo"))
-        opening = asyncio.create_task(Connection.open(plain(relay)))
-        await eventually(lambda: relay.connections > 0)
-        opening.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await opening
-        await eventually(lambda: not relay.connections)
+@pytest.mark.parametrize("tls", ["none", "starttls", "tls"])
+async def test_an_opening_that_is_cancelled_at_any_moment_leaves_no_socket(tls: Encryption, tmp_path: Path) -> None:
+    certificate = Certificate(tmp_path, "mx.example.com")
+    profile = Profile() if tls == "none" else Profile(tls=certificate.server(), implicit_tls=tls == "tls")
+    async with Relay(profile) as relay:
+        endpoint = Endpoint("127.0.0.1", relay.port, tls=tls, context=certificate.client(), helo="me.example.com")
+        for turns in range(60):
+            opening = asyncio.create_task(Connection.open(endpoint))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await eventually(lambda turns=turns: relay.connections > 0 or turns < 10)  # type: ignore[misc]  # bound now
+            opening.cancel()
+            for ended in await asyncio.gather(opening, return_exceptions=True):
+                if isinstance(ended, Connection):
+                    await ended.close()
+            await eventually(lambda: not relay.connections)
 
 
 def test_the_limits_are_those_of_rfc_5321() -> None:

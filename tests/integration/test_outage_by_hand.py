@@ -210,6 +210,9 @@ async def test_failing_over_lets_the_held_campaign_go_on_through_the_backup(db: 
         assert "backup" in result.text
         assert (await here.campaign_row(sale)).state == CampaignState.SENDING
         assert "outage.failover" not in (await here.services.outages.headline(1)).actions
+        await here.heal_primary()
+        resolved = await here.services.outages.resolve(MARIA, None, "")
+        assert "Another server carries the campaigns of primary: /server restore primary" in resolved.text
 
 
 async def test_roles_are_asked_at_the_click(db: Database, tmp_path: Path) -> None:

@@ -101,6 +101,21 @@ async def test_what_was_lost_before_it_was_noticed_belongs_to_it(db: Database, t
         assert totals.failed == 2
 
 
+async def test_what_was_written_down_while_it_opened_belongs_to_it_too(db: Database, tmp_path: Path) -> None:
+    async with world(db, tmp_path) as here:
+        sale = await here.campaign(4)
+        await here.break_primary()
+        async with db.transaction() as tx:
+            lost = {"status": DeliveryStatus.FAILED_TEMPORARY, "retry": Retry.SAFE, "server_id": here.primary}
+            await tx.execute(
+                update(Delivery).where(Delivery.campaign_id == sale, Delivery.n == 1).values(**lost, changed_at=now())
+            )
+        await here.ticks(1)
+        totals = (await here.services.outages.headline(1)).totals
+        assert totals is not None
+        assert totals.failed == 1
+
+
 async def test_it_recovers_and_keeps_the_campaign_held_for_a_person(db: Database, tmp_path: Path) -> None:
     async with world(db, tmp_path) as here:
         sale = await here.campaign()

@@ -1,14 +1,18 @@
 """What a plan takes in, what it leaves out and says so, and what it replaces."""
 
+import asyncio
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from bot.clock import now
 from bot.errors import BadInputError, BotError, NotAllowedError, NotFoundError
+from storage import resends
 from storage.db import Database
 from storage.models import Delivery
+from storage.resends import Scope
 from tests.resend_world import BEN, JOAN, MARIA, World, services, world
 
 
@@ -138,6 +142,14 @@ async def test_the_same_plan_asked_for_twice_is_one_plan(db: Database, tmp_path:
     assert (await it.approval(first.id)).requested_by == "<@U0MARIA>"
 
 
+async def test_two_who_plan_at_the_same_moment_make_one_plan(db: Database, tmp_path: Path) -> None:
+    it = await world(db, tmp_path, 5)
+    await it.lose([1, 2])
+    plans = await asyncio.gather(*[it.resends.plan(actor, "spring-sale") for actor in (MARIA, JOAN, BEN)])
+    assert len({plan.id for plan in plans}) == 1
+    assert [resend.state for resend in await it.resends.list()] == ["planned"]
+
+
 async def test_a_new_plan_over_the_same_campaign_replaces_the_old_one(db: Database, tmp_path: Path) -> None:
     it = await world(db, tmp_path, 5)
     await it.lose([1, 2])
@@ -190,11 +202,6 @@ async def test_planning_needs_its_role(db: Database, tmp_path: Path) -> None:
 
 async def test_the_plan_reads_the_failed_and_never_walks_the_ledger(db: Database, tmp_path: Path) -> None:
     """The promise behind a plan in under a second: the partial index of the failed serves it on both databases."""
-    from sqlalchemy import text
-
-    from storage import resends
-    from storage.resends import Scope
-
     it = await world(db, tmp_path, 3000)
     await it.lose([7, 8])
     async with db.transaction() as tx:

@@ -1,9 +1,12 @@
 """What people type for a name: exact, begun, ambiguous, mistyped."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from bot.errors import BadInputError, NotFoundError
-from bot.services.names import check_name, complete, joined, number
+from bot.services.names import check_name, complete
+from bot.services.words import joined, moment, number
 
 CAMPAIGNS = ["spring-sale", "spring-news", "autumn-sale"]
 
@@ -88,3 +91,9 @@ def test_all_is_no_name() -> None:
 def test_lists_and_numbers_read_as_sentences() -> None:
     assert [joined(list("abc")[:n]) for n in range(4)] == ["", "a", "a and b", "a, b and c"]
     assert [number(1, "recipient"), number(1240, "recipient")] == ["1 recipient", "1,240 recipients"]
+
+
+def test_a_moment_has_its_date_unless_it_is_today() -> None:
+    now = datetime(2026, 5, 3, 12, 0, tzinfo=UTC)
+    assert moment(now, now) == "12:00 UTC"
+    assert moment(now - timedelta(days=1), now) == "2 May 2026 at 12:00 UTC"

@@ -144,7 +144,8 @@ def _facts(shown: Headline) -> list[tuple[str, str]]:
         facts.append(("Lost mail", NO_DATA))
     else:
         totals = shown.totals
-        facts.append(("Lost mail", f"{totals.failed:,} failed, {totals.unknown:,} unknown"))
+        unknown = f", {totals.unknown:,} unknown" if totals.unknown else ""
+        facts.append(("Lost mail", f"{blocks.count(totals.failed, 'message')}{unknown}"))
         facts.append(("Sent again", f"{totals.recovered:,} recovered"))
     if outage.cause:
         facts.append(("Cause", safe(blocks.clip(outage.cause, _LONG_TEXT))))

@@ -229,6 +229,7 @@ def _plan_counts(status: ResendStatus) -> list[tuple[str, str]]:
         number = counts.get(key, 0)
         return f"{number:,}{', included' if included else ', left out' if number else ''}"
 
+    waiting = counts.get("never_attempted", 0)
     pairs = [
         ("Safe to send again", f"{counts.get('safe', 0):,}"),
         ("May have arrived", left_out("unknown", included=resend.include_unknown)),
@@ -236,7 +237,7 @@ def _plan_counts(status: ResendStatus) -> list[tuple[str, str]]:
         ("Failed for good", left_out("permanent", included=False)),
         ("Suppressed", left_out("suppressed", included=False)),
         ("Offer has ended", left_out("expired", included=False)),
-        ("Not tried yet", f"{counts.get('never_attempted', 0):,}, by the campaign itself"),
+        ("Not tried yet", f"{waiting:,}, by the campaign itself" if waiting else "0"),
     ]
     if counts.get("elsewhere"):
         pairs.append(("In another resend", left_out("elsewhere", included=False)))

@@ -1,0 +1,255 @@
+"""The command `holdfast`: what is typed in a terminal. The process's edge: every error ends here, as a sentence."""
+
+import asyncio
+import getpass
+import secrets
+import signal
+import sys
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import structlog
+import typer
+import uvloop
+
+from bot import logs, terminal
+from bot.access import Actor
+from bot.config import Settings, load_settings
+from bot.errors import SHOWABLE, BadInputError, SettingsError
+from bot.mail.worker import run_worker
+
+app = typer.Typer(
+    name="holdfast",
+    help="A Slack bot that handles email outages: it holds the campaigns, moves to a backup server and sends again "
+    "exactly what was lost. To see it at work, without Slack or a mail server: holdfast demo",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+As = Annotated[str | None, typer.Option("--as", metavar="NAME", help="Who acts; the user of this machine by default.")]
+Zone = Annotated[
+    str | None,
+    typer.Option("--zone", envvar="TZ", metavar="ZONE", help="Your time zone, as Europe/Madrid; the machine's else."),
+]
+
+
+@app.command()
+def run() -> None:
+    """Run the bot until SIGTERM or Ctrl-C: Slack, the monitor, the schedule and the sender."""
+    # Loads Slack's SDK, which the other commands do without.
+    from bot.app import Bot  # noqa: PLC0415
+
+    async def serve() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        await Bot(settings).run(stop)
+
+    settings = _settings(logging=True)
+    uvloop.run(serve())
+
+
+@app.command(hidden=True)
+def worker(
+    parent: Annotated[int | None, typer.Option(help="Stop when this process is no longer the parent.")] = None,
+) -> None:
+    """Send what the database says is to be sent. `holdfast run` starts it."""
+    run_worker(_settings(logging=True), parent)
+
+
+@app.command()
+def demo(
+    script: Annotated[bool, typer.Option("--script", help="No pauses for reading, no colours.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="End with the counts as one line of JSON.")] = False,
+    recipients: Annotated[int, typer.Option(min=200, max=100_000, help="How many people the campaign goes to.")] = 2000,
+    comes_back: Annotated[
+        bool, typer.Option("--return", help="The relay comes back by itself, instead of a failover to the backup.")
+    ] = False,
+    database_url: Annotated[
+        str | None, typer.Option(metavar="URL", help="An empty database to play in; SQLite in a temporary folder else.")
+    ] = None,
+) -> None:
+    """Watch a whole email outage being handled, with real SMTP, a real database and a Slack on this machine."""
+    from bot.demo.story import Options, tell  # noqa: PLC0415  # as in `run`
+
+    options = Options(
+        recipients=recipients,
+        paced=not script,
+        colours=not script and sys.stdout.isatty(),
+        as_json=as_json,
+        comes_back=comes_back,
+        database_url=database_url,
+    )
+    raise typer.Exit(asyncio.run(tell(options)))
+
+
+@app.command()
+def do(
+    line: Annotated[list[str], typer.Argument(metavar="LINE", help='A command as typed in Slack: "/outage list"')],
+    name: As = None,
+    zone: Zone = None,
+) -> None:
+    """Run any command without Slack, for example: holdfast do "/campaign pause spring-sale" --as Maria"""
+    settings = _settings()
+    shown = asyncio.run(terminal.do(settings, _actor(name, zone), " ".join(line), ansi=sys.stdout.isatty()))
+    print(shown.text)  # noqa: T201  # the answer of the command
+    _aside(shown.aside)
+
+
+@app.command()
+def check() -> None:
+    """Say what is wrong with settings, tokens, scopes, channel, servers and database, and what to do about it."""
+    from bot.slack.checking import check_slack  # noqa: PLC0415  # as in `run`
+
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        raise typer.Exit(terminal.report([terminal.Finding("settings", ok=False, sentence=str(error))])) from error
+    raise typer.Exit(terminal.report(asyncio.run(terminal.check(settings, check_slack))))
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the tables of the database to this version's shape. `holdfast run` does so by itself."""
+    print(asyncio.run(terminal.migrate(_settings())))  # noqa: T201  # the answer of the command
+
+
+@app.command(name="import")
+def import_(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The campaign's name, as spring-sale.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="[MESSAGE.EML] RECIPIENTS.CSV", help="The message and the recipients, with a column email."
+        ),
+    ],
+    server: Annotated[str | None, typer.Option(metavar="NAME", help="The server to send through.")] = None,
+    html: Annotated[Path | None, typer.Option(help="A template in HTML, in the place of MESSAGE.EML.")] = None,
+    text: Annotated[Path | None, typer.Option(help="A template in plain text; alone, or beside --html.")] = None,
+    subject: Annotated[str, typer.Option(help="The subject; it may hold fields, as {{ name }}.")] = "",
+    sender: Annotated[str, typer.Option("--from", metavar="ADDRESS", help='As "Shop <shop@example.com>".')] = "",
+    reply_to: Annotated[str, typer.Option("--reply-to", metavar="ADDRESS", help="Where answers go.")] = "",
+    expires: Annotated[
+        str | None, typer.Option(metavar="WHEN", help='After it nothing is sent: "tomorrow 18:00".')
+    ] = None,
+    actor: As = None,
+    zone: Zone = None,
+) -> None:
+    """Make a campaign from a message and a CSV of recipients. Rows that cannot be used are named and skipped.
+
+    For example: holdfast import spring-sale message.eml recipients.csv --server primary
+
+    Or from templates with the columns as fields: holdfast import spring-sale recipients.csv --html sale.html
+    --subject "Hello {{ name }}" --from "Shop <shop@example.com>"
+    """
+    *message, recipients = files
+    if len(message) > 1:
+        raise BadInputError(
+            f"There are {len(files)} files, where a message and a CSV are enough: "
+            "holdfast import NAME message.eml recipients.csv"
+        )
+    wish = terminal.ImportWish(
+        name=name,
+        message=message[0] if message else None,
+        recipients=recipients,
+        server=server,
+        html=html,
+        text=text,
+        subject=subject,
+        sender=sender,
+        reply_to=reply_to,
+        expires=expires,
+    )
+    print(asyncio.run(terminal.import_campaign(_settings(), _actor(actor, zone), wish)))  # noqa: T201  # the answer
+
+
+@app.command()
+def notice(
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What the people in the file are told.")],
+    csv: Annotated[Path, typer.Option(metavar="FILE", help="The recipients, with a column email.")],
+    subject: Annotated[str | None, typer.Option(help="The subject of the message.")] = None,
+    name: As = None,
+    zone: Zone = None,
+) -> None:
+    """Draft a notice to the people in a CSV. Nothing is sent before /notice send and a second person's approval."""
+    shown = asyncio.run(
+        terminal.draft_notice(_settings(), _actor(name, zone), text, csv, subject, ansi=sys.stdout.isatty())
+    )
+    print(shown.text)  # noqa: T201  # the answer of the command
+    _aside(shown.aside)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    print(f"holdfast {installed_version('holdfast')}")  # noqa: T201  # the answer of the command
+
+
+def _settings(*, logging: bool = False) -> Settings:
+    """The settings. Commands that answer at once say what matters themselves, and log only what is wrong."""
+    settings = load_settings()
+    logs.configure(settings if logging else settings.model_copy(update={"log_level": "error"}))
+    return settings
+
+
+def _actor(name: str | None, zone: str | None) -> Actor:
+    who = (name if name is not None else _user()).strip()
+    if not who or not who.isprintable():
+        raise BadInputError("--as needs a name: holdfast do LINE --as Maria")
+    return Actor(id=who, name=who, source="terminal", zone=terminal.time_zone(zone))
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container's user may have no name
+        return "terminal"
+
+
+def _aside(sentence: str | None) -> None:
+    """What is worth knowing besides the answer."""
+    if sentence:
+        print(sentence, file=sys.stderr)  # noqa: T201  # not part of the answer
+
+
+def _end(sentence: str, code: int) -> NoReturn:
+    print(sentence, file=sys.stderr)  # noqa: T201  # where people look for it
+    sys.exit(code)
+
+
+def _broke(error: Exception) -> NoReturn:
+    """A fault of ours: the person gets an id, the file the details, secrets hidden."""
+    code = secrets.token_hex(2)
+    settings = Settings.model_construct()
+    try:
+        settings = load_settings()
+        path = settings.data_dir / "errors.log"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a") as file:
+            logs.configure(settings, file)
+            structlog.get_logger().error("something broke", id=code, exc_info=error)
+    except (SettingsError, OSError):
+        logs.configure(settings)
+        structlog.get_logger().error("something broke", id=code, error=repr(error))
+        _end(f"Something broke on our side (id {code}).", 70)
+    _end(f"Something broke on our side (id {code}). The details are in {path}; please report them.", 70)
+
+
+def main() -> None:
+    """Ends with 0 when all is well, 1 for what went wrong, 2 for a wrong setting or usage, 70 for a fault of ours."""
+    try:
+        app()
+    except SettingsError as error:
+        _end(str(error), 2)
+    except SHOWABLE as error:
+        _end(str(error), 1)
+    except Exception as error:  # noqa: BLE001  # the edge of the process
+        _broke(error)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""`holdfast check`, the part of Slack: tokens, scopes and channel, each in a sentence with the next step."""
+
+from collections.abc import Mapping
+
+from slack_sdk.web.async_client import AsyncWebClient
+from slack_sdk.web.async_slack_response import AsyncSlackResponse
+
+from bot.config import Settings
+from bot.services.checking import Finding
+from bot.services.words import joined
+from bot.slack.answering import SLACK_ERRORS, reason
+from bot.slack.channel import ChannelError, HomeChannel
+from bot.slack.setbacks import judge
+
+APPS = "https://api.slack.com/apps"
+SCOPES: Mapping[str, str] = {
+    "chat:write": "to post and edit its messages",
+    "commands": "to hear the slash commands",
+    "channels:read": "to find the channel",
+    "channels:join": "to join it",
+    "channels:history": "to look for a message before it is posted again",
+    "groups:read": "to find a private channel",
+    "groups:history": "to look for a message in a private channel",
+    "users:read": "to know people's names and time zones",
+}
+"""What the bot token must allow, and why; the same as in manifest.yml."""
+_PATIENCE = 10  # seconds for one call
+
+
+async def check_slack(settings: Settings) -> list[Finding]:
+    """Nothing is posted and no channel joined. Trouble is a finding, never an error."""
+    token = settings.slack_bot_token
+    found = [await _inbound(settings)]
+    if token is None:
+        sentence = (
+            "HOLDFAST_SLACK_BOT_TOKEN is not set. It begins with xoxb-: copy it from your app's page "
+            f"({APPS}) under OAuth & Permissions, after Install to Workspace."
+        )
+        return [Finding("bot token", ok=False, sentence=sentence), *found, _unasked_channel(settings)]
+    client = AsyncWebClient(
+        token=token.get_secret_value(), base_url=settings.slack_api_url, timeout=_PATIENCE, retry_handlers=[]
+    )
+    try:
+        who = await client.auth_test()
+    except SLACK_ERRORS as error:
+        return [Finding("bot token", ok=False, sentence=_said(error)), *found, _unasked_channel(settings)]
+    sentence = f"Slack knows it as {who.get('user')} in the workspace {who.get('team')}."
+    return [Finding("bot token", ok=True, sentence=sentence), _scopes(who), *found, await _channel(client, settings)]
+
+
+def _said(error: BaseException) -> str:
+    """Without an answer nothing can be said of the token."""
+    setback = judge(error, "")
+    if setback.is_away:
+        return f"Slack did not answer ({reason(error)}). Check the network and HOLDFAST_SLACK_API_URL, then try again."
+    return setback.sentence
+
+
+def _scopes(who: AsyncSlackResponse) -> Finding:
+    granted = {each.strip() for each in str(who.headers.get("x-oauth-scopes", "")).split(",")}
+    missing = [f"{scope} ({why})" for scope, why in SCOPES.items() if scope not in granted]
+    if not missing:
+        return Finding("scopes", ok=True, sentence=f"All {len(SCOPES)} that are needed were granted.")
+    sentence = (
+        f"The bot token lacks {joined(missing)}. Add {'it' if len(missing) == 1 else 'them'} on your app's page "
+        f"({APPS}) under OAuth & Permissions, or paste manifest.yml under App Manifest; then install the app again."
+    )
+    return Finding("scopes", ok=False, sentence=sentence)
+
+
+async def _inbound(settings: Settings) -> Finding:
+    """How Slack's requests come in: Socket Mode, or HTTP with a signing secret."""
+    token = settings.slack_app_token
+    if token is None and settings.slack_signing_secret is not None:
+        address = f"http://{settings.http_host}:{settings.http_port}/slack/events"
+        sentence = (
+            f"Slack's requests come in by HTTP, at {address}; Slack must reach it through a public https address."
+        )
+        return Finding("signing secret", ok=True, sentence=sentence)
+    if token is None:
+        sentence = (
+            "HOLDFAST_SLACK_APP_TOKEN is not set. It begins with xapp-: make one on your app's page "
+            f"({APPS}) under Basic Information, App-Level Tokens, with the scope connections:write. Or set "
+            "HOLDFAST_SLACK_SIGNING_SECRET to receive Slack's requests by HTTP."
+        )
+        return Finding("app token", ok=False, sentence=sentence)
+    client = AsyncWebClient(base_url=settings.slack_api_url, timeout=_PATIENCE, retry_handlers=[])
+    try:
+        await client.apps_connections_open(app_token=token.get_secret_value())
+    except SLACK_ERRORS as error:
+        return Finding("app token", ok=False, sentence=_app_token_said(error))
+    return Finding("app token", ok=True, sentence="Slack offers a Socket Mode connection for it.")
+
+
+def _app_token_said(error: BaseException) -> str:
+    setback = judge(error, "")
+    if setback.is_away:
+        return _said(error)
+    return (
+        f"Slack refuses it ({reason(error)}). HOLDFAST_SLACK_APP_TOKEN begins with xapp- and needs the scope "
+        f"connections:write; copy it again from your app's page ({APPS}) under Basic Information, and switch Socket "
+        "Mode on."
+    )
+
+
+def _unasked_channel(settings: Settings) -> Finding:
+    """Without a token that works only the setting can be looked at."""
+    if settings.channel:
+        sentence = f"{settings.channel} could not be looked up without a bot token that works."
+    else:
+        sentence = "HOLDFAST_CHANNEL is not set. Set it to the id or name of the channel for outages."
+    return Finding("channel", ok=False, sentence=sentence)
+
+
+async def _channel(client: AsyncWebClient, settings: Settings) -> Finding:
+    home = HomeChannel(client, settings.channel)
+    try:
+        channel = await home.look()
+    except ChannelError as error:
+        return Finding("channel", ok=False, sentence=str(error))
+    except SLACK_ERRORS as error:
+        setback = judge(error, home.setting)
+        return Finding("channel", ok=False, sentence=_said(error) if setback.is_away else setback.sentence)
+    name = f"#{channel.get('name', home.setting)}"
+    if channel.get("is_member"):
+        return Finding("channel", ok=True, sentence=f"The bot is in {name}.")
+    if channel.get("is_private"):
+        sentence = f"The bot is not in {name}. Invite it there with /invite @holdfast."
+        return Finding("channel", ok=False, sentence=sentence)
+    return Finding("channel", ok=True, sentence=f"{name} is public; the bot joins it by itself when it starts.")

@@ -1,0 +1,143 @@
+"""What `/campaign` answers when somebody looks."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from bot.services.campaign_results import CampaignRow, CampaignStatus
+from bot.services.words import joined
+from bot.slack import blocks
+from bot.slack.blocks import View, bar, clip, count, escape
+from bot.slack.views import replies
+from bot.slack.views.replies import NO_DATA, how_long
+from bot.slack.views.timeline import safe
+from storage.models import CampaignState, DeliveryStatus, Hold
+
+_SHOWN = 40
+_LONG_TEXT = 500
+_NAMES = 20
+
+# What moves stands first, what is over last. The words say what the colours say.
+_LOOKS = {
+    CampaignState.SENDING: "🟢",
+    CampaignState.PAUSING: "🟡",
+    CampaignState.PAUSED: "🟠",
+    CampaignState.SCHEDULED: "⚪",
+    CampaignState.FINISHED: "⚫",
+    CampaignState.CANCELLED: "⚫",
+}
+_ORDER = {state: place for place, state in enumerate(_LOOKS)}
+
+
+def listing(rows: Sequence[CampaignRow]) -> View:
+    """`/campaign list`: what is under way first."""
+    if not rows:
+        return View("There is no campaign yet. Import one with: holdfast import NAME message.eml recipients.csv")
+    by_state = Counter(row.state for row in rows)
+    told = joined([f"{by_state[state]:,} {state}" for state in _LOOKS if by_state[state]])
+    ordered = sorted(rows, key=lambda row: _ORDER[CampaignState(row.state)])
+    return replies.table(
+        f"{count(len(rows), 'campaign')}: {told}",
+        [_row(row) for row in ordered[:_SHOWN]],
+        len(rows),
+        "narrow with /campaign status NAME",
+    )
+
+
+def _row(row: CampaignRow) -> tuple[str, ...]:
+    counts = row.counts
+    failed = counts[DeliveryStatus.FAILED_TEMPORARY] + counts[DeliveryStatus.FAILED_PERMANENT]
+    unknown = counts[DeliveryStatus.UNKNOWN]
+    rest = [f"{failed:,} failed"] * bool(failed) + [f"{unknown:,} unknown"] * bool(unknown)
+    through = row.carrier if row.carrier == row.server else f"{row.carrier} for {row.server}"
+    held = {Hold.OUTAGE: " by outage", Hold.MAINTENANCE: " for maintenance"}.get(Hold(row.hold or Hold.PERSON), "")
+    stopped = row.state in {CampaignState.PAUSING, CampaignState.PAUSED}
+    return (
+        f"{_LOOKS[CampaignState(row.state)]} {row.state}{held if stopped else ''}",
+        row.name,
+        f"{counts[DeliveryStatus.DELIVERED]:,} of {row.recipients:,}",
+        through,
+        ", ".join(rest),
+    )
+
+
+def status(shown: CampaignStatus, unknown: Sequence[str] = ()) -> View:
+    """`/campaign status`. `unknown` are the addresses of which nobody knows whether they got it, or some of them."""
+    campaign = shown.campaign
+    done = campaign.recipients - shown.to_go
+    line = f"{campaign.name} {_phrase(shown)}"
+    body = [f"{_LOOKS[CampaignState(campaign.state)]} *{escape(campaign.name)}* {safe(_phrase(shown))}"]
+    body.append(bar(done, campaign.recipients))
+    if shown.obstacle:
+        body.append(f"⚠️ {safe(shown.obstacle)}")
+    if shown.outage_id is not None:
+        body.append(f"It is part of outage #{shown.outage_id}: /outage status #{shown.outage_id}")
+    if not shown.sender_alive and campaign.state in {CampaignState.SENDING, CampaignState.PAUSING}:
+        body.append("⚠️ No sender is running, so nothing moves. Start it with `holdfast run`.")
+    made = [blocks.section("\n".join(body)), blocks.fields(_facts(shown))]
+    if unknown:
+        made.append(blocks.section(_unknown(unknown, shown.counts[DeliveryStatus.UNKNOWN])))
+    return View(safe(line), [*made, blocks.context(_next(shown))])
+
+
+def _phrase(shown: CampaignStatus) -> str:
+    campaign = shown.campaign
+    stands_in = f" in place of {shown.server.name}" if shown.carrier.id != shown.server.id else ""
+    through = f"through {shown.carrier.name}{stands_in}"
+    match CampaignState(campaign.state):
+        case CampaignState.SENDING:
+            return f"is being sent {through}."
+        case CampaignState.PAUSING if campaign.wish == CampaignState.CANCELLED:
+            return "is being cancelled; what is in flight gets its result first."
+        case CampaignState.PAUSING:
+            return f"is pausing: {shown.hold}. What is in flight gets its result first."
+        case CampaignState.PAUSED:
+            return f"is paused: {shown.hold}."
+        case CampaignState.SCHEDULED:
+            return f"has not begun. It would go {through}."
+        case CampaignState.FINISHED:
+            return "is finished."
+        case _:
+            return f"is cancelled{f' by {campaign.wished_by}' if campaign.wished_by else ''}."
+
+
+def _facts(shown: CampaignStatus) -> list[tuple[str, str]]:
+    campaign, counts = shown.campaign, shown.counts
+    aside = counts[DeliveryStatus.SUPPRESSED], counts[DeliveryStatus.EXPIRED]
+    for_now, for_good = counts[DeliveryStatus.FAILED_TEMPORARY], counts[DeliveryStatus.FAILED_PERMANENT]
+    facts = [
+        ("Delivered", f"{counts[DeliveryStatus.DELIVERED]:,} of {campaign.recipients:,}"),
+        ("To go", f"{shown.to_go:,}"),
+        ("Failed", f"{for_now:,} for now, {for_good:,} for good"),
+        ("Unknown", f"{counts[DeliveryStatus.UNKNOWN]:,}"),
+        ("Time left", how_long(shown.remaining, shown.rate_per_minute) if shown.to_go else "nothing is to go"),
+        ("Rate", NO_DATA if shown.rate_per_minute is None else f"{shown.rate_per_minute:,.0f} delivered a minute"),
+        ("Subject", escape(clip(campaign.subject, _LONG_TEXT))),
+    ]
+    if any(aside):
+        facts.append(("Not mailed", f"{aside[0]:,} suppressed, {aside[1]:,} expired"))
+    if campaign.slipped and campaign.state in {CampaignState.PAUSED, CampaignState.CANCELLED}:
+        facts.append(("Slipped out", f"{campaign.slipped:,} after the wish to stop"))
+    if campaign.expires_at:
+        facts.append(("Offer ends", blocks.time(campaign.expires_at)))
+    return facts
+
+
+def _unknown(addresses: Sequence[str], total: int) -> str:
+    names = [f"`{escape(clip(address, 80))}`" for address in addresses[:_NAMES]]
+    more = f" and {total - len(names):,} more" if total > len(names) else ""
+    return f"*Unknown*, so not sent again without a person's decision: {', '.join(names)}{more}"
+
+
+def _next(shown: CampaignStatus) -> str:
+    name, failed = shown.campaign.name, shown.counts[DeliveryStatus.FAILED_TEMPORARY]
+    match CampaignState(shown.campaign.state):
+        case CampaignState.SENDING:
+            return f"Stop it: /campaign pause {name}"
+        case CampaignState.SCHEDULED:
+            return f"Begin: /campaign start {name} · Drop it: /campaign cancel {name}"
+        case CampaignState.PAUSED | CampaignState.PAUSING if shown.campaign.wish == CampaignState.PAUSED:
+            return f"Go on: /campaign resume {name} · End it: /campaign cancel {name}"
+        case CampaignState.FINISHED if failed:
+            return f"Send again what failed: /resend plan {name}"
+        case _:
+            return "All of them: /campaign list"

@@ -1,0 +1,96 @@
+"""What the answers to commands have in common. They go to the person who asked, and to nobody else."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from bot.services.when import lasting
+from bot.slack import blocks
+from bot.slack.blocks import Block, View, clip, escape
+from bot.slack.views.timeline import safe
+
+NO_DATA = "no data"
+_CELL_MAX = 40
+# Slack refuses messages of about 13,200 characters (https://github.com/slackapi/bolt-js/issues/2509).
+_MESSAGE_MAX = 9_000
+_CHUNK = 2_800
+
+
+def said(text: str) -> View:
+    """The sentences of a service, in which what people and servers wrote is harmless."""
+    return View(safe(text))
+
+
+def usage(about: str, lines: Sequence[tuple[str, str]], example: str) -> View:
+    """The help of a command: each of `lines` is what to type and what it does."""
+    rows = [f"`{escape(typed)}`  {does}" for typed, does in lines]
+    made = [blocks.section(f"*{about}*"), *_sections(rows), blocks.context(f"Example: `{escape(example)}`")]
+    return View(about, made)
+
+
+def table(title: str, rows: Sequence[Sequence[str]], total: int, more: str) -> View:
+    """Rows in columns that stand under each other, as many as fit. `more` says how to see one of the others."""
+    cells = [[clip(cell, _CELL_MAX) for cell in row] for row in rows]
+    widths = [max(map(len, column), default=0) for column in zip(*cells, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+    kept = _fitting([_code(line) for line in lines])
+    made = [blocks.section(f"*{title}*"), *(blocks.section(f"```\n{chunk}\n```") for chunk in _chunks(kept))]
+    return View(title, [*made, *_more(total - len(kept), more)])
+
+
+def listed(title: str, lines: Sequence[str], total: int, more: str) -> View:
+    """One line of markup each, as many as fit; for what shows times, which code cannot."""
+    kept = _fitting(lines)
+    return View(title, [blocks.section(f"*{title}*"), *_sections(kept), *_more(total - len(kept), more)])
+
+
+def without_buttons(view: View, *hints: str) -> View:
+    """A live card as an answer: it is not edited later, so commands stand in the place of its buttons."""
+    kept = [block for block in view.blocks if block["type"] != "actions"]
+    told = [blocks.context(" · ".join(hints))] if hints else []
+    return View(view.text, [*kept, *told])
+
+
+def how_long(length: timedelta | None, rate: float | None) -> str:
+    """An estimate with what it rests on; `no data` when it rests on nothing."""
+    if length is None or not rate:
+        return NO_DATA
+    return f"about {lasting(length)}, at {rate:,.0f} delivered a minute lately"
+
+
+def clock(at: datetime | None) -> str:
+    return blocks.time(at) if at else NO_DATA
+
+
+def _code(line: str) -> str:
+    return escape(line.replace("`", "'"))
+
+
+def _fitting(lines: Sequence[str]) -> list[str]:
+    kept, size = [], 0
+    for line in lines:
+        size += len(line) + 1
+        if size > _MESSAGE_MAX:
+            break
+        kept.append(line)
+    return kept
+
+
+def _chunks(lines: Sequence[str]) -> list[str]:
+    """As few texts as hold the lines, each within what a section may hold."""
+    chunks: list[list[str]] = []
+    size = _CHUNK
+    for line in lines:
+        if size + len(line) + 1 > _CHUNK:
+            chunks.append([])
+            size = 0
+        chunks[-1].append(line)
+        size += len(line) + 1
+    return ["\n".join(chunk) for chunk in chunks]
+
+
+def _sections(lines: Sequence[str]) -> list[Block]:
+    return [blocks.section(chunk) for chunk in _chunks(lines)]
+
+
+def _more(left_out: int, more: str) -> list[Block]:
+    return [blocks.context(f"and {left_out:,} more: {more}")] if left_out > 0 else []

@@ -1,0 +1,50 @@
+"""What `/resend` answers. The live card is drawn in resend.py."""
+
+from bot.services.resend_shapes import ResendStatus
+from bot.services.words import joined
+from bot.slack import blocks
+from bot.slack.blocks import View, count
+from bot.slack.views import replies
+from bot.slack.views import resend as card
+from bot.slack.views.timeline import safe
+from storage.models import Resend, ResendState
+
+
+def planned(status: ResendStatus) -> View:
+    """`/resend plan`: what was frozen, who decides, and how to take it back."""
+    resend = status.resend
+    where = f"in the thread of outage #{resend.outage_id}" if resend.outage_id else "in the channel"
+    who = f"Approved by somebody else ({joined([safe(each) for each in status.approvers], 'or')})"
+    line = f"Resend {resend.id} is planned: {count(resend.total, 'message')}. Nothing is sent yet; its card is {where}."
+    shown = status_of(status)
+    told = blocks.section(f"{line} {who if status.approvers else 'Approved by somebody else'} before it goes.")
+    return View(line, [told, *shown.blocks])
+
+
+def status_of(status: ResendStatus) -> View:
+    """`/resend status`: what the card shows, with commands for buttons."""
+    return replies.without_buttons(card.card(status), *_hints(status))
+
+
+def _hints(status: ResendStatus) -> list[str]:
+    number = status.resend.id
+    if status.expired:
+        return ["Ask again: /resend plan"]
+    if status.canary_done:
+        return [f"Send the rest: /resend rest {number}", f"Leave it at that: /resend cancel {number}"]
+    match ResendState(status.resend.state):
+        case ResendState.PLANNED:
+            first = [f"1 % first: /resend approve {number} canary"] if status.canary < status.resend.total else []
+            decisions = [f"Approve: /resend approve {number}", *first, f"Reject: /resend reject {number}"]
+            return [*decisions, f"Take it back: /resend cancel {number}"]
+        case ResendState.SENDING:
+            return [f"Stop it: /resend pause {number}", f"End it: /resend cancel {number}"]
+        case ResendState.PAUSING | ResendState.PAUSED if status.resend.wish == ResendState.PAUSED:
+            return [f"Go on: /resend resume {number}", f"End it: /resend cancel {number}"]
+        case _:
+            return []
+
+
+def changed(resend: Resend, did: str, undo: str = "") -> View:
+    """What a verb did, and how to undo it. `did` completes the sentence about the resend."""
+    return replies.said(f"Resend {resend.id} {did} {undo}".rstrip())

@@ -1,0 +1,133 @@
+"""What `/server` answers when somebody looks."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from bot.services.server_results import DRAINED, MAINTENANCE, ServerRow
+from bot.services.words import joined
+from bot.slack import blocks
+from bot.slack.blocks import View, clip, count, escape
+from bot.slack.views import replies
+from bot.slack.views.timeline import safe
+from storage.models import Health
+
+_SHOWN = 40
+_NAMES = 8
+_LONG_TEXT = 500
+
+# What needs a person stands first. The words say what the colours say.
+_LOOKS = {
+    Health.DOWN.value: "🔴",
+    Health.SUSPECTED.value: "🟡",
+    MAINTENANCE: "🔵",
+    DRAINED: "⚪",
+    Health.UNCHECKED.value: "⚪",
+    Health.UP.value: "🟢",
+}
+_ORDER = {state: place for place, state in enumerate(_LOOKS)}
+
+
+def listing(rows: Sequence[ServerRow]) -> View:
+    """`/server list`: what is wrong first."""
+    if not rows:
+        return View("There is no server yet. Add one with /server add NAME HOST:PORT, or in holdfast.toml.")
+    by_state = Counter(row.state for row in rows)
+    told = joined([f"{by_state[state]:,} {state}" for state in _LOOKS if by_state[state]])
+    ordered = sorted(rows, key=lambda row: (_ORDER[row.state], row.name))
+    return replies.table(
+        f"{count(len(rows), 'server')}: {told}",
+        [_row(row) for row in ordered[:_SHOWN]],
+        len(rows),
+        "narrow with /server status NAME",
+    )
+
+
+def _row(row: ServerRow) -> tuple[str, ...]:
+    return (
+        f"{_LOOKS[row.state]} {row.state}",
+        row.name,
+        address(row),
+        count(len(row.campaigns), "campaign"),
+        "; ".join(_notes(row)),
+    )
+
+
+def address(row: ServerRow) -> str:
+    host = row.server.host
+    return f"[{host}]:{row.server.port}" if ":" in host else f"{host}:{row.server.port}"
+
+
+def _notes(row: ServerRow) -> list[str]:
+    notes = []
+    if row.carrier:
+        notes.append(f"carried by {row.carrier}")
+    if row.carries_for:
+        notes.append(f"carries for {joined(list(row.carries_for))}")
+    if row.outage:
+        notes.append(f"outage #{row.outage.id}")
+    if row.failure:
+        notes.append(row.failure)
+    return notes
+
+
+def status(row: ServerRow) -> View:
+    """`/server status`."""
+    server = row.server
+    line = f"{row.name} {_phrase(row)}"
+    body = [f"{_LOOKS[row.state]} *{escape(row.name)}* {safe(_phrase(row))}"]
+    if row.failure:
+        body.append(f"*Failed:* `{escape(clip(row.failure, _LONG_TEXT)).replace('`', chr(39))}`")
+    if row.outage is not None:
+        body.append(f"It is part of outage #{row.outage.id}: /outage status #{row.outage.id}")
+    facts = [
+        ("Address", escape(address(row))),
+        ("Security", server.tls if server.tls != "none" else "no TLS"),
+        ("Last looked at", _looked(row)),
+        ("Backup", escape(row.backup) if row.backup else "none"),
+        ("Carried by", escape(row.carrier) if row.carrier else "itself"),
+        ("Carries for", escape(joined(list(row.carries_for))) if row.carries_for else "no other server"),
+        ("Connections", f"at most {server.max_connections:,}"),
+        ("Campaigns", _campaigns(row)),
+    ]
+    if row.window is not None:
+        facts.append(("Maintenance until", blocks.time(row.window.ends_at)))
+    return View(safe(line), [blocks.section("\n".join(body)), blocks.fields(facts), blocks.context(_next(row))])
+
+
+def _phrase(row: ServerRow) -> str:
+    server = row.server
+    since = f" since {blocks.time(server.health_since)}" if server.health_since else ""
+    match row.state:
+        case "maintenance":
+            return f"is in a maintenance window; probes say {server.health}{since}."
+        case "drained":
+            return f"is drained by {server.drained_by}: nothing is sent through it. Probes say {server.health}{since}."
+        case "suspected":
+            return f"failed its last probe; nothing is decided yet. It is suspected{since}."
+        case "unchecked":
+            return "was not probed yet."
+        case _:
+            return f"is {row.state}{since}."
+
+
+def _looked(row: ServerRow) -> str:
+    server = row.server
+    if server.last_probe_at is None:
+        return "never"
+    took = f", in {server.last_ms:,} ms" if server.last_ms is not None else ""
+    return f"{blocks.time(server.last_probe_at)}{took}"
+
+
+def _campaigns(row: ServerRow) -> str:
+    names = [escape(name) for name in row.campaigns[:_NAMES]]
+    more = len(row.campaigns) - len(names)
+    return joined([*names, f"{more:,} more"] if more else names) or "none"
+
+
+def _next(row: ServerRow) -> str:
+    name = row.name
+    if row.state == DRAINED or row.carrier:
+        return f"Put it back to use: /server restore {name}"
+    if row.state == Health.DOWN and row.backup:
+        return f"Let {escape(row.backup)} take over: /server failover {name}"
+    return f"Take it out of use: /server drain {name}"
