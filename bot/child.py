@@ -33,9 +33,9 @@ class Child:
         try:
             while True:
                 began = loop.time()
-                # A group of its own: Ctrl-C in the terminal is for us, and we end it when its turn has come.
+                # A session of its own (uvloop knows no process_group): Ctrl-C in the terminal is for us, and we end it when its turn has come.
                 self._process = await asyncio.create_subprocess_exec(
-                    *self._command, stdin=asyncio.subprocess.DEVNULL, process_group=0
+                    *self._command, stdin=asyncio.subprocess.DEVNULL, start_new_session=True
                 )
                 _log.info("started", child=self._name, pid=self._process.pid)
                 code = await self._process.wait()

@@ -5,14 +5,15 @@ conditionally, and its store is in memory, filled when the scheduler starts, whe
 30 s. So a job that is missed, doubled or run late does no harm, and a restart loses nothing.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import structlog
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
-from apscheduler.triggers.date import DateTrigger
-from apscheduler.triggers.interval import IntervalTrigger
+from apscheduler.schedulers.asyncio import AsyncIOScheduler  # type: ignore[import-untyped]  # APScheduler 3 ships no types
+from apscheduler.triggers.date import DateTrigger  # type: ignore[import-untyped]  # APScheduler 3 ships no types
+from apscheduler.triggers.interval import IntervalTrigger  # type: ignore[import-untyped]  # APScheduler 3 ships no types
 
 from bot.clock import now
 from bot.errors import SHOWABLE
@@ -49,6 +50,7 @@ class Scheduler:
             Job("old requests", timedelta(days=1), self._forget_requests),
             Job("old evidence", timedelta(days=1), self._forget_evidence),
         )
+        self._maintaining = asyncio.Lock()  # two bells may ring at the same moment
         services.maintenance.subscribe(self._look_again)
 
     async def start(self) -> None:
@@ -110,11 +112,12 @@ class Scheduler:
     # Handlers
 
     async def _maintain(self) -> None:
-        try:
-            await self._services.maintenance.tick()
-        finally:
-            if self._apscheduler.running:
-                await self.refill()
+        async with self._maintaining:
+            try:
+                await self._services.maintenance.tick()
+            finally:
+                if self._apscheduler.running:
+                    await self.refill()
 
     async def _expire_approvals(self) -> None:
         async with self._services.db.read() as tx:

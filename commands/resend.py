@@ -3,7 +3,6 @@
 from bot.services.bundle import Services
 from bot.slack.blocks import View
 from bot.slack.call import Call, Click, ClickHandler
-from bot.slack.views import resend as cards
 from bot.slack.views import resend_replies as views
 from bot.slack.views.resend_replies import changed
 from commands.words import Command, Verb, Words, decided, pressed
@@ -32,7 +31,7 @@ async def _plan(services: Services, call: Call, words: Words) -> View:
 
 async def _list(services: Services, _: Call, words: Words) -> View:
     words.end()
-    return cards.listing(await services.resends.list())
+    return views.listing(await services.resends.list())
 
 
 async def _status(services: Services, _: Call, words: Words) -> View:

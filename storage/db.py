@@ -197,6 +197,7 @@ def _upgrade(connection: Connection) -> tuple[str | None, str]:
 
 _LOCKED = "The database is locked by another program. Nothing was changed; try again in a moment."
 _SENTENCES = (
+    ("deadlock", "Somebody changed the same thing at the same moment. Nothing was changed by you; try again."),
     ("locked", _LOCKED),
     ("disk is full", "The disk of the database is full. Nothing was changed; free some space and try again."),
     (

@@ -45,10 +45,15 @@ async def record(
 
 async def ensure_post(tx: Tx, key: str, at: datetime, *, parent: str | None = None, broadcast: bool = False) -> None:
     """The message `key` should exist and show the present state: made when there is none, otherwise edited."""
-    touched = await tx.scalar(update(Post).where(Post.key == key).values(wanted=Post.wanted + 1).returning(Post.id))
-    if touched is None:
+    if not await touch_post(tx, key):
         tx.add(Post(key=key, parent_key=parent, broadcast=broadcast, created_at=at))
         await tx.flush()
+
+
+async def touch_post(tx: Tx, key: str) -> bool:
+    """The message `key` should show the present state, if it exists. Returns whether it does."""
+    touched = await tx.scalar(update(Post).where(Post.key == key).values(wanted=Post.wanted + 1).returning(Post.id))
+    return touched is not None
 
 
 async def of_outage(tx: Tx, outage_id: int) -> Sequence[Timeline]:

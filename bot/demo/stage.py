@@ -141,8 +141,8 @@ class Stage:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE if piped else log,
                 stderr=asyncio.subprocess.STDOUT,
-                # A group of its own: Ctrl-C in the terminal is for the demo, which then ends it in good order.
-                process_group=0,
+                # A session of its own: Ctrl-C in the terminal is for the demo, which then ends it in good order.
+                start_new_session=True,
             )
 
     # The truth
@@ -203,6 +203,8 @@ async def set_up(recipients: int, database_url: str | None) -> AsyncIterator[Sta
     finally:
         if keep is not None and keep.exists():
             kept = Path(tempfile.gettempdir()) / f"{folder.name}.log"
-            shutil.copy(keep, kept)
+            with kept.open("wb") as whole:
+                for part in (keep, folder / "data" / "errors.log"):
+                    whole.write(part.read_bytes() if part.exists() else b"")
             print(f"What the bot logged is in {kept}.", file=sys.stderr)
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)

@@ -130,6 +130,7 @@ async def _say_resend(tx: Tx, resend: Resend, kind: str, what: str) -> None:
     await timeline.ensure_post(tx, f"resend:{resend.id}", now())
     if resend.outage_id is not None:
         await timeline.ensure_post(tx, f"outage:{resend.outage_id}", now())
+        await timeline.touch_post(tx, f"summary:{resend.outage_id}")  # its figures of what came back
 
 
 async def refuse(db: Database, work: Work, reason: str) -> None:

@@ -60,6 +60,7 @@ class Edge:
         self._people = People(client)
         self._answers = Answers(client)
         self._tasks: set[asyncio.Task[object]] = set()
+        self._began = now()
 
     def bolt(self, *, signing_secret: str | None = None) -> AsyncApp:
         """A Bolt app that hands every request to this edge. Without a signing secret it is for Socket Mode only."""
@@ -91,6 +92,8 @@ class Edge:
         do it twice, so whoever asked is told and decides. Raises StorageError.
         """
         for row in await self._inbox.unfinished():
+            if row.at >= self._began:
+                continue  # it came to us meanwhile, and is being carried out
             arrival = Arrival(row.key, row.kind, row.payload or {})
             begun, timely = row.started_at is not None, now() - row.at <= STILL_TIMELY
             _log.info("taken up after a restart", key=row.key, begun=begun, timely=timely)

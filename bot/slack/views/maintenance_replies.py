@@ -7,12 +7,12 @@ from bot.services.maintenance_steps import CONFIRM_WITHIN
 from bot.services.when import lasting
 from bot.slack import blocks
 from bot.slack.blocks import View, clip, count, escape
+from bot.slack.views import maintenance as card
 from bot.slack.views import replies
 from bot.slack.views.timeline import safe
 from storage.models import MaintenanceState
 
-_REASON = 120
-_LONG_TEXT = 1000
+_LONG = 120
 
 _LOOKS = {
     MaintenanceState.PROPOSED: "⚪ proposed",
@@ -24,32 +24,10 @@ _LOOKS = {
 
 
 def proposed(status: MaintenanceStatus) -> View:
-    """`/maintenance schedule`: what was understood, to be confirmed. Only who asked sees it."""
-    window = status.window
-    number = str(window.id)
-    line = f"Maintenance of {status.server}: not planned yet. Is this what you mean?"
-    body = [f"*Maintenance of {escape(status.server)}*: not planned yet. Is this what you mean?"]
-    if status.collisions:
-        body.append(f"⚠️ It would hold {escape(clip(collision_text(status.collisions), _LONG_TEXT))}.")
-    if status.clock_change:
-        body.append(f"⚠️ {escape(status.clock_change)}")
-    facts = [
-        (f"As you said it ({escape(window.zone)})", escape(status.local)),
-        ("UTC", status.utc),
-        ("On your clock", f"{blocks.time(window.starts_at)} to {blocks.time(window.ends_at)}"),
-        ("It lasts", lasting(status.length)),
-        ("Campaigns", "held at its start, and on again at its end" if status.collisions else "none is in its way now"),
-    ]
-    if window.reason:
-        facts.append(("Reason", safe(window.reason)))
-    buttons = [
-        blocks.button("Confirm", "maintenance.confirm", number, style="primary"),
-        blocks.button("Drop it", "maintenance.cancel", number),
-    ]
-    typed = f"/maintenance confirm {number}, within {lasting(CONFIRM_WITHIN)}"
-    hint = f"Or type {typed} · Drop it: /maintenance cancel {number}"
-    made = [blocks.section("\n".join(body)), blocks.fields(facts), blocks.actions(buttons), blocks.context(hint)]
-    return View(line, made)
+    """`/maintenance schedule`: what was understood, with the button that confirms it. Only who asked sees it."""
+    shown, number = card.card(status), status.window.id
+    confirm = f"Or type /maintenance confirm {number}, within {lasting(CONFIRM_WITHIN)}"
+    return View(shown.text, [*shown.blocks, blocks.context(f"{confirm} · Drop it: /maintenance cancel {number}")])
 
 
 def listing(rows: Sequence[MaintenanceStatus]) -> View:
@@ -57,7 +35,7 @@ def listing(rows: Sequence[MaintenanceStatus]) -> View:
     if not rows:
         return View("No maintenance is planned. Plan one: /maintenance schedule SERVER WHEN for HOW LONG")
     ahead = sum(row.window.state != MaintenanceState.ENDED for row in rows)
-    title = f"{count(ahead, 'window')} under way or ahead" if ahead else "No maintenance is planned."
+    title = f"{count(ahead, 'maintenance window')} under way or ahead" if ahead else "No maintenance is planned"
     return replies.listed(title, [_row(row) for row in rows], len(rows), "call one off with /maintenance cancel ID")
 
 
@@ -68,10 +46,10 @@ def _row(row: MaintenanceStatus) -> str:
         f"{blocks.time(window.starts_at)} for {lasting(row.length)}",
     ]
     if window.state == MaintenanceState.ACTIVE:
-        parts.append(escape(clip(held_text(row.held), _REASON)))
+        parts.append(escape(clip(held_text(row.held), _LONG)))
     if row.collisions:
-        parts.append(f"will hold {escape(clip(collision_text(row.collisions), _REASON))}")
+        parts.append(f"will hold {escape(clip(collision_text(row.collisions), _LONG))}")
     if window.reason:
-        parts.append(safe(clip(window.reason, _REASON)))
+        parts.append(safe(clip(window.reason, _LONG)))
     parts.append(f"by {safe(window.created_by)}")
     return " · ".join(parts)

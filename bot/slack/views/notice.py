@@ -165,7 +165,7 @@ def _cancelled(status: NoticeStatus) -> View:
         line = "Nothing of it was sent."
     else:
         slipped = f", {status.mailing.slipped:,} of them after the request" if status.mailing.slipped else ""
-        line = f"{status.delivered:,} of {count(status.recipients, 'recipient')} had it{slipped}; the others do not get it."
+        line = f"{status.delivered:,} of {count(status.recipients, 'recipient')} had it{slipped}; the others do not."
     return _ended(status, "⏹️", f"Notice {status.notice.id}: cancelled", line)
 
 

@@ -1,13 +1,28 @@
 """What `/resend` answers. The live card is drawn in resend.py."""
 
+from collections.abc import Sequence
+
 from bot.services.resend_shapes import ResendStatus
 from bot.services.words import joined
 from bot.slack import blocks
-from bot.slack.blocks import View, count
+from bot.slack.blocks import View, clip, count
 from bot.slack.views import replies
 from bot.slack.views import resend as card
 from bot.slack.views.timeline import safe
 from storage.models import Resend, ResendState
+
+_NOTE = 120
+
+_LOOKS = {
+    ResendState.PLANNED: "🟡",
+    ResendState.SENDING: "🟢",
+    ResendState.PAUSING: "🟠",
+    ResendState.PAUSED: "🟠",
+    ResendState.FINISHED: "⚫",
+    ResendState.CANCELLED: "⚫",
+    ResendState.REJECTED: "⚫",
+    ResendState.VOID: "⚫",
+}
 
 
 def planned(status: ResendStatus) -> View:
@@ -48,3 +63,25 @@ def _hints(status: ResendStatus) -> list[str]:
 def changed(resend: Resend, did: str, undo: str = "") -> View:
     """What a verb did, and how to undo it. `did` completes the sentence about the resend."""
     return replies.said(f"Resend {resend.id} {did} {undo}".rstrip())
+
+
+def listing(rows: Sequence[Resend]) -> View:
+    """`/resend list`: the newest first."""
+    if not rows:
+        return View("No resend has been planned yet: /resend plan")
+    title = f"{count(len(rows), 'resend')}, the newest first"
+    return replies.listed(title, [_row(row) for row in rows], len(rows), "see one with /resend status ID")
+
+
+def _row(row: Resend) -> str:
+    ending = row.state == ResendState.PAUSING and row.wish == ResendState.CANCELLED
+    parts = [
+        f"{_LOOKS[ResendState(row.state)]} {'being cancelled' if ending else row.state}  *{row.id}*",
+        count(row.total, "message"),
+        f"by {safe(row.requested_by)} {blocks.time(row.created_at)}",
+    ]
+    if row.outage_id is not None:
+        parts.insert(2, f"outage #{row.outage_id}")
+    if row.note:
+        parts.append(safe(clip(row.note, _NOTE)))
+    return " · ".join(parts)
