@@ -122,7 +122,7 @@ class Bot:
 
     async def _listen(self, edge: Edge, session: ClientSession) -> None:
         secret, app_token = self.settings.slack_signing_secret, self.settings.slack_app_token
-        await self._open.enter_async_context(_Closing(edge.drain))
+        await self._open.enter_async_context(_Closing(edge.close))
         bolt = edge.bolt(signing_secret=secret.get_secret_value() if secret else None)
         await self._serve_http(None if app_token or not secret else _events(bolt))
         if app_token is not None:

@@ -33,7 +33,8 @@ class Child:
         try:
             while True:
                 began = loop.time()
-                # A session of its own (uvloop knows no process_group): Ctrl-C in the terminal is for us, and we end it when its turn has come.
+                # A session of its own: Ctrl-C in the terminal is for us, and we end it when its turn has come.
+                # (A group of its own would be enough, but uvloop knows no process_group.)
                 self._process = await asyncio.create_subprocess_exec(
                     *self._command, stdin=asyncio.subprocess.DEVNULL, start_new_session=True
                 )

@@ -43,7 +43,7 @@ class Scheduler:
         self._apscheduler = AsyncIOScheduler(
             timezone=UTC, job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
         )
-        self.jobs = (
+        self.jobs: tuple[Job, ...] = (
             Job("notices", timedelta(seconds=1), services.notices.tick),
             Job("overdue approvals", timedelta(seconds=10), self._expire_approvals),
             Job("maintenance", timedelta(seconds=30), self._maintain),

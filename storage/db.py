@@ -46,8 +46,7 @@ class Database:
     def _create_engine(self) -> AsyncEngine:
         if not self.is_sqlite:
             return create_async_engine(self.url, pool_size=10, max_overflow=10, pool_pre_ping=True)
-        if self.url.database and self.url.database != ":memory:":
-            _make_folder(Path(self.url.database).parent)
+        _make_folder(Path(str(self.url.database)).parent)
         engine = create_async_engine(self.url, pool_size=5, max_overflow=15)
         event.listen(engine.sync_engine, "connect", self._prepare_sqlite)
         event.listen(engine.sync_engine, "begin", _begin_sqlite)
@@ -145,12 +144,18 @@ class Database:
 def _parsed(url: str) -> URL:
     """Raises StorageError, which does not repeat the URL: there may be a password in it."""
     try:
-        return make_url(url)
+        parsed = make_url(url)
     except (ArgumentError, ValueError) as error:
         raise StorageError(
             "HOLDFAST_DATABASE_URL cannot be read. Write it like postgresql://user:password@host:5432/holdfast, with "
             "signs such as @ and / in the password percent-encoded, or like sqlite:////path/to/holdfast.db."
         ) from error
+    if parsed.get_backend_name() == "sqlite" and parsed.database in {None, "", ":memory:"}:
+        raise StorageError(
+            "HOLDFAST_DATABASE_URL needs a file, for what is in memory is gone after a restart. Write it like "
+            "sqlite:////path/to/holdfast.db, with four slashes."
+        )
+    return parsed
 
 
 def _make_folder(folder: Path) -> None:

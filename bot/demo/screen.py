@@ -5,16 +5,15 @@ import difflib
 from collections.abc import Iterator
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.text import Text
 
 from bot.demo.fakeslack import FakeSlack, Message
 from bot.slack.plain import plain
 
 _WIDEST = 110
-_READ_PER_SECOND = 45
+_READ_PER_SECOND = 60
 """Characters that a person reads in a second, with a glance at the shape of it."""
-_LONGEST_READ = 9.0
+_LONGEST_READ = 6.0
 _FOREVER = 1e6  # seconds
 
 
@@ -61,14 +60,21 @@ class Screen:
     def tell(self, text: str) -> None:
         """The narrator."""
         self._unread += len(text)
-        self._console.print(Padding(Text(text, style="italic cyan"), (0, 0, 0, 0)))
+        self._print("", Text(text, style="italic cyan"))
 
     def act(self, who: str, deed: str) -> None:
         """What a person does."""
         self._console.print(Text.assemble(("▶ ", "bold green"), (who, "bold green"), f" {deed}"))
 
     def plain(self, text: str) -> None:
-        self._console.print(Text(text))
+        for line in text.splitlines() or [""]:
+            self._print("  ", Text(line))
+
+    def _print(self, margin: str, line: Text) -> None:
+        """One line, wrapped by us so that each part has the margin."""
+        for part in line.wrap(self._console, self._console.width - len(margin)):
+            part.rstrip()
+            self._console.print(Text(margin) + part, soft_wrap=True)
 
     def _news(self) -> Iterator[Message]:
         places = [*self._slack.workspace.channels.values()]
@@ -84,12 +90,11 @@ class Screen:
         self._put(self._place(message), self._text(message).splitlines(), message)
 
     def _put(self, place: str, lines: list[str], message: Message) -> None:
-        indent = 6 if message.parent is not None else 2
-        text = "\n".join(lines)
-        self._unread += len(text)
-        self._console.print(Padding(Text(place, style="dim"), (0, 0, 0, indent)))
+        margin = "      " if message.parent is not None else "  "
+        self._unread += sum(map(len, lines))
+        self._print(margin, Text(place, style="dim"))
         for line in lines:
-            self._console.print(Padding(Text.from_ansi(f"│ {line}"), (0, 0, 0, indent)))
+            self._print(f"{margin}│ ", Text.from_ansi(line))
 
     def _place(self, message: Message) -> str:
         if message.ephemeral_to is not None:
@@ -106,11 +111,11 @@ class Screen:
         return plain({"text": text, "blocks": blocks}, resolve=self._slack.name_of, ansi=self._colours)
 
     def _changed(self, message: Message, known: int) -> list[str]:
-        """The lines that were not there in the version that was shown last, below the first line as a title."""
+        """The whole message under a new title; else the title, and the lines that the version shown last had not."""
         earlier = message.edits[known]
         old = self._rendered(earlier.text, earlier.blocks).splitlines()
         new = self._text(message).splitlines()
+        if not old or not new or old[0] != new[0]:
+            return new
         fresh = [line[2:] for line in difflib.ndiff(old, new) if line.startswith("+ ")]
-        if fresh and fresh[0] != new[0]:
-            return [new[0], *(f"  {line}" for line in fresh)]
-        return fresh
+        return [new[0], *(f"  {line}" for line in fresh)] if fresh else []

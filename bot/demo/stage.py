@@ -13,10 +13,11 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 
+from bot.clock import now
 from bot.demo.fakeslack import Channel, FakeSlack, User
 from bot.demo.relays import Received, RelayProcess
 from bot.errors import BotError
-from storage import campaigns, deliveries
+from storage import campaigns, deliveries, workers
 from storage.db import Database
 
 CAMPAIGN = "spring-sale"
@@ -97,7 +98,7 @@ class Stage:
         return said.decode().strip()
 
     async def start_bot(self) -> None:
-        """`holdfast run`. Returns when it has opened its connection to Slack."""
+        """`holdfast run`. Returns when it is connected to Slack and its sender works."""
         self._bot = await self._holdfast("run")
         opening = asyncio.create_task(self.slack.wait_for_socket(60))
         ending = asyncio.create_task(self._bot.wait())
@@ -107,10 +108,19 @@ class Stage:
                 last = self.log.read_text().strip().rpartition("\n")[2]
                 raise BotError(f"holdfast run ended at its start: {last}")
             await opening
+            await self._sender_lives()
         finally:
             opening.cancel()
             ending.cancel()
             await asyncio.gather(opening, ending, return_exceptions=True)
+
+    async def _sender_lives(self) -> None:
+        async with self._database() as db:
+            while True:
+                async with db.read() as tx:
+                    if await workers.alive(tx, now()):
+                        return
+                await asyncio.sleep(0.05)
 
     async def bot_ends(self) -> None:
         """Returns only when the bot has ended by itself, which it should not."""

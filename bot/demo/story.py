@@ -6,16 +6,19 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 
 from bot.demo.counting import Counts, count
 from bot.demo.fakeslack import Delivery, Message, PersonCannotError, User, says
 from bot.demo.fakeslack.workspace import interactive
-from bot.demo.relays import reply
+from bot.demo.relays import reply, slow
 from bot.demo.screen import Screen
 from bot.demo.stage import CAMPAIGN, Stage, set_up
 from bot.errors import BotError
 
 _SHOWN_NAMES = 10
+_SLOW = timedelta(milliseconds=40)
+"""How late a relay in trouble answers: what is in flight when it dies is then unknown, as it is in real outages."""
 _TERMINATED = 143  # what shells say of a process that SIGTERM ended
 
 
@@ -114,7 +117,7 @@ class Story:
         )
         await screen.read()
         screen.act("Maria", f"types in a terminal: holdfast import {CAMPAIGN} message.eml recipients.csv")
-        screen.plain("\n".join(f"  {line}" for line in (await stage.import_campaign()).splitlines()))
+        screen.plain(await stage.import_campaign())
         screen.act("The server", "runs: holdfast run")
         await stage.start_bot()
         await screen.read()
@@ -138,9 +141,11 @@ class Story:
         screen, primary = self.screen, self._stage.primary
         screen.title("The outage")
         screen.tell(
-            "The disk of primary fills up: it turns away every tenth message, “452 4.3.1 Insufficient system storage”."
+            "The disk of primary fills up. It grows slow, and turns away every tenth message with “452 4.3.1 "
+            "Insufficient system storage”."
         )
-        await primary.behave(reply("mail", 452, "4.3.1 Insufficient system storage", every=10))
+        full = reply("mail", 452, "4.3.1 Insufficient system storage", every=10)
+        await primary.behave(full, slow("dot", _SLOW))
         await primary.wait_for(self._total * 45 // 100)
         await primary.kill()
         screen.tell("Then it dies: its process gets SIGKILL, in the middle of what it is doing.")
@@ -156,7 +161,8 @@ class Story:
             "sender has confirmed that nothing more goes out."
         )
         await self._press(self._stage.maria, self._alert, "outage.acknowledge")
-        await self._until(lambda: says(self._alert, "Who has it") and not says(self._alert, "Nobody yet"), "who has it")
+        await self._until(lambda: not says(self._alert, "Nobody yet"), "who has it")
+        await self._type(self._stage.maria, "/outage cause the disk of primary is full")
         await screen.read()
 
     async def _fail_over(self) -> None:
@@ -204,7 +210,7 @@ class Story:
         screen.title("The end")
         if not self._options.comes_back:
             await self._type(stage.maria, "/server restore primary")
-        await self._type(stage.maria, "/outage resolve the disk was full; old logs were removed")
+        await self._type(stage.maria, "/outage resolve old logs were removed; the disk is watched now")
         await self._thread("is over")
         await self._until(lambda: says(self._alert, "Resolved: primary"), "that it is resolved")
         await screen.read()
@@ -224,8 +230,7 @@ class Story:
             ("Mailed twice", counts.duplicates, ""),
         ]
         for name, number, note in rows:
-            screen.plain(f"  {name:<14}{number:>7,}  {note}".rstrip())
-        screen.plain("")
+            screen.plain(f"{name:<14}{number:>7,}  {note}".rstrip())
         return counts
 
     # What people do, and what is waited for

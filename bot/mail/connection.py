@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import Final, Literal, Self, cast
 
 import aiosmtplib
+from aiosmtplib.protocol import SMTPProtocol
 from pydantic import SecretStr
 
 from bot.mail.replies import Reply, Stage
@@ -68,7 +69,7 @@ class Connection:
         try:
             wire, features = await opening.run()
         except BaseException:
-            opening.hang_up()
+            opening.client.close()
             raise
         return cls(wire, features, limits)
 
@@ -130,20 +131,17 @@ class _Opening:
         self.stage = Stage.dns
         self.limit = limits.dns
         self.client = _Client()
-        self.sock: socket.socket | None = None
 
     def enter(self, stage: Stage, limit: timedelta) -> float:
         self.stage, self.limit = stage, limit
         return limit.total_seconds()
 
-    def hang_up(self) -> None:
-        self.client.close()
-        if self.sock is not None:
-            self.sock.close()  # a cancelled task may never have handed it to a transport
-
     async def run(self) -> tuple[Wire, Features]:
         try:
-            await self._connect()
+            await self._prepare()
+            await self._connect(await self._resolve())
+            if self.endpoint.tls == "tls":
+                await self._encrypt()
             await self._greet()
             await self._ehlo()
             if self.endpoint.tls == "starttls":
@@ -159,61 +157,58 @@ class _Opening:
         except (OSError, aiosmtplib.SMTPException) as error:
             raise self._lost(_reason(error)) from error
 
-    async def _connect(self) -> None:
-        """Resolve and connect here, so that a name, a port and a greeting that fail are told apart."""
-        loop = asyncio.get_running_loop()
+    async def _prepare(self) -> None:
         endpoint = self.endpoint
+        if endpoint.tls != "none":
+            self.client.tls_context = endpoint.context or await asyncio.to_thread(_system_context)
+        self.client.local_hostname = endpoint.helo or await asyncio.to_thread(_own_name)
+
+    async def _resolve(self) -> list[tuple[str, int]]:
+        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self.enter(Stage.dns, self.limits.dns)):
-                found = await loop.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
+                found = await loop.getaddrinfo(self.endpoint.host, self.endpoint.port, type=socket.SOCK_STREAM)
         except UnicodeError as error:  # an empty or overlong label
             raise socket.gaierror(str(error)) from error
+        return [(str(address[0]), int(address[1])) for *_, address in found]
+
+    async def _connect(self, addresses: list[tuple[str, int]]) -> None:
+        """One address after the other. Not by aiosmtplib, which connects, encrypts and greets in one breath:
+        its failures do not tell which it was, and cancelling it can leave a socket behind.
+        """
+        loop = asyncio.get_running_loop()
         failure: OSError = OSError("has no address")
-        for family, kind, protocol, _, address in found:
+        for host, port in addresses:
+            protocol = SMTPProtocol(loop=loop)
             try:
-                self.sock = await self._dial(socket.socket(family, kind, protocol), address)
+                async with asyncio.timeout(self.enter(Stage.connect, self.limits.connect)):
+                    transport, _ = await loop.create_connection(functools.partial(_same, protocol), host, port)
             except OSError as error:
                 failure = error
             else:
-                self.client = await self._client(self.sock)
+                self.client.protocol, self.client.transport = protocol, transport
                 return
         raise failure
 
-    async def _dial(self, sock: socket.socket, address: tuple[str | int, ...] | tuple[int, bytes]) -> socket.socket:
-        try:
-            sock.setblocking(False)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            async with asyncio.timeout(self.enter(Stage.connect, self.limits.connect)):
-                await asyncio.get_running_loop().sock_connect(sock, address)
-        except BaseException:
-            sock.close()
-            raise
-        return sock
-
-    async def _client(self, sock: socket.socket) -> _Client:
-        endpoint = self.endpoint
-        context = endpoint.context
-        if context is None and endpoint.tls != "none":
-            context = await asyncio.to_thread(_system_context)
-        return _Client(
-            hostname=endpoint.host,
-            sock=sock,
-            use_tls=endpoint.tls == "tls",
-            start_tls=False,
-            tls_context=context,
-            local_hostname=endpoint.helo or await asyncio.to_thread(_own_name),
-        )
+    async def _encrypt(self) -> None:
+        """TLS from the first byte, before the greeting."""
+        client, protocol = self.client, cast("SMTPProtocol", self.client.protocol)
+        limit = self.enter(Stage.starttls, self.limits.starttls)
+        async with asyncio.timeout(limit):
+            protocol.transport = client.transport = await asyncio.get_running_loop().start_tls(
+                cast("asyncio.WriteTransport", client.transport),
+                protocol,
+                cast("ssl.SSLContext", client.tls_context),
+                server_hostname=self.endpoint.host,
+            )
+        if client.transport is None:
+            raise aiosmtplib.SMTPServerDisconnected("Connection lost")
 
     async def _greet(self) -> None:
-        try:
-            await self.client.connect(timeout=self.enter(Stage.greeting, self.limits.greeting))
-        except aiosmtplib.SMTPConnectResponseError:
-            raise
-        except aiosmtplib.SMTPConnectError as error:
-            # The socket is connected, so what is not the greeting can only be the TLS handshake.
-            if not isinstance(error.__cause__, aiosmtplib.SMTPException):
-                self.stage = Stage.starttls
-            raise
+        protocol = cast("SMTPProtocol", self.client.protocol)
+        reply = await protocol.read_response(timeout=self.enter(Stage.greeting, self.limits.greeting))
+        if reply.code != 220:
+            raise aiosmtplib.SMTPConnectResponseError(reply.code, reply.message)
 
     async def _ehlo(self) -> None:
         limit = self.enter(Stage.ehlo, self.limits.ehlo)
@@ -276,24 +271,23 @@ class _Opening:
 
 def _reason(error: Exception) -> str:
     """Why, as the rest of a sentence that begins with the server's name."""
-    cause = error.__cause__ if isinstance(error, aiosmtplib.SMTPConnectError) and error.__cause__ else error
-    match cause:
+    match error:
         case socket.gaierror():
             return "cannot be found in the DNS"
         case ssl.SSLCertVerificationError():
-            return f"shows a certificate that cannot be trusted ({clean(cause.verify_message)})"
+            return f"shows a certificate that cannot be trusted ({clean(error.verify_message)})"
         case ssl.SSLError():
-            return f"failed the TLS handshake ({clean(str(cause))})"
+            return f"failed the TLS handshake ({clean(str(error))})"
         case ConnectionRefusedError():
             return "refused the connection"
         case aiosmtplib.SMTPNotSupported():
-            return cause.message
+            return error.message
         case ConnectionError():
             return "closed the connection"
         case OSError():
-            return f"cannot be reached ({clean(cause.strerror or str(cause))})"
+            return f"cannot be reached ({clean(error.strerror or str(error))})"
         case _:
-            return f"failed ({clean(str(cause))})"
+            return f"failed ({clean(str(error))})"
 
 
 def _features(client: aiosmtplib.SMTP) -> Features:
@@ -305,6 +299,10 @@ def _features(client: aiosmtplib.SMTP) -> Features:
         smtputf8="smtputf8" in extensions,
         size=None if size is None else int(size) if size.isdecimal() else 0,
     )
+
+
+def _same(protocol: SMTPProtocol) -> SMTPProtocol:
+    return protocol
 
 
 @functools.cache

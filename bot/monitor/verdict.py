@@ -69,8 +69,8 @@ class Health:
     """What is known of one server. `failures` and `successes` are probes in a row.
 
     `since` is when the state began, `trouble_since` the first bad sign of the present trouble, `opened_by`
-    what made it down, `good_since` the first pass of the present run, `closed_at` when it last came back and
-    `relapses` how often it fell again soon after.
+    what made it down or would have by now, `good_since` the first pass of the present run, `closed_at` when it
+    last came back and `relapses` how often it fell again soon after.
     """
 
     since: datetime
@@ -159,6 +159,9 @@ def _failed(health: Health, at: datetime, policy: Policy) -> tuple[Health, Chang
         return _change(health, State.DOWN, at, Evidence.PROBE, policy)
     if health.state is State.UP:
         return _change(health, State.SUSPECTED, at, Evidence.PROBE, policy)
+    if health.state is State.DOWN and health.failures >= policy.failures_to_open:
+        # Probes see by themselves what the mail saw first, so that their passes will tell of its end as well.
+        health = replace(health, opened_by=Evidence.PROBE)
     return health, None
 
 

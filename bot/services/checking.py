@@ -39,7 +39,7 @@ async def check_house(settings: Settings) -> list[Finding]:
         db = Database(settings.database)
     except StorageError as error:
         # Looking at servers needs no database, so this one is never opened.
-        unopened = Database("sqlite://")
+        unopened = Database("sqlite:///never-opened.db")
         return [*found, Finding("database", ok=False, sentence=str(error)), *await _servers(settings, unopened, [])]
     try:
         database, known = await _database(db)

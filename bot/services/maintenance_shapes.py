@@ -8,6 +8,8 @@ from bot.services.when import lasting
 from bot.services.words import joined, number
 from storage.models import Maintenance, MaintenanceState
 
+_MOST_NAMES = 8
+
 
 @dataclass(frozen=True)
 class Collision:
@@ -89,7 +91,12 @@ def collision_text(collisions: tuple[Collision, ...]) -> str:
 
 
 def held_text(names: tuple[str, ...]) -> str:
-    return f"{number(len(names), 'campaign')} held: {joined(names)}" if names else "no campaign held"
+    """`2 campaigns held: newsletter and spring-sale`."""
+    if not names:
+        return "no campaign held"
+    more = len(names) - _MOST_NAMES
+    shown = [*names[:_MOST_NAMES], f"{more:,} more"] if more > 0 else names
+    return f"{number(len(names), 'campaign')} held: {joined(shown)}"
 
 
 def _span(start: datetime, end: datetime) -> str:

@@ -9,10 +9,10 @@ from storage.models import Campaign, Outage, Timeline
 
 def failure_sentence(stage: str | None, code: int | None, text: str | None) -> str:
     """One phrase for a failure, as `421 4.3.2 busy at greeting`; empty when nothing is known."""
-    said = (text or "").strip()
+    said = (text or "").strip().removesuffix(".")
     if code is not None and not said.startswith(str(code)):
         said = f"{code} {said}".strip()
-    if not stage:
+    if not stage or said.endswith(f" at {stage}"):
         return said
     return f"{said} at {stage}" if said else f"a failure at {stage}"
 

@@ -16,6 +16,7 @@ import structlog
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.clock import now
+from bot.errors import NotFoundError
 from bot.services.bundle import Services
 from bot.slack.answering import SLACK_ERRORS, reason
 from bot.slack.blocks import View
@@ -29,7 +30,7 @@ from storage.errors import StorageError
 from storage.models import Post
 
 Renderer = Callable[[Services, int], Awaitable[View | None]]
-"""Draws the card `kind:id` from the present state; None when what it showed is gone."""
+"""Draws the card `kind:id` from the present state; None, or NotFoundError, when what it showed is gone."""
 
 _log = structlog.get_logger(__name__)
 _GONE = "gone"
@@ -237,7 +238,10 @@ class Announcer:
 
     async def _draw(self, key: str) -> View | None:
         kind, _, identity = key.partition(":")
-        return await self._renderers[kind](self._services, int(identity))
+        try:
+            return await self._renderers[kind](self._services, int(identity))
+        except NotFoundError:
+            return None
 
     async def _settle(self, post: Post, shown: str) -> None:
         if post.posted < post.wanted or post.shown != shown:

@@ -3,7 +3,10 @@
 from bot.services.bundle import Services
 from bot.slack.announcer import Renderer
 from bot.slack.blocks import View
+from bot.slack.views import maintenance as maintenance_views
+from bot.slack.views import notice as notice_views
 from bot.slack.views import outage as outage_views
+from bot.slack.views import resend as resend_views
 from bot.slack.views import timeline as timeline_views
 from storage import timeline
 
@@ -16,11 +19,30 @@ async def _summary(services: Services, outage_id: int) -> View:
     return outage_views.summary(await services.outages.summary(outage_id))
 
 
+async def _resend(services: Services, resend_id: int) -> View:
+    return resend_views.card(await services.resends.status(resend_id))
+
+
+async def _notice(services: Services, notice_id: int) -> View:
+    return notice_views.card(await services.notices.status(notice_id))
+
+
+async def _maintenance(services: Services, window_id: int) -> View:
+    return maintenance_views.card(await services.maintenance.status(window_id))
+
+
 async def _entry(services: Services, entry_id: int) -> View | None:
     async with services.db.read() as tx:
         row = await timeline.get(tx, entry_id)
     return timeline_views.entry(row) if row else None
 
 
-CARDS: dict[str, Renderer] = {"outage": _headline, "summary": _summary, "timeline": _entry}
+CARDS: dict[str, Renderer] = {
+    "outage": _headline,
+    "summary": _summary,
+    "resend": _resend,
+    "notice": _notice,
+    "maintenance": _maintenance,
+    "timeline": _entry,
+}
 """`kind` of a post's key -> how it is drawn."""

@@ -99,13 +99,20 @@ class Edge:
             _log.info("taken up after a restart", key=row.key, begun=begun, timely=timely)
             self._spawn(self._tell_interrupted(arrival, begun=begun) if begun or not timely else self._handle(arrival))
 
-    async def drain(self, within: timedelta = timedelta(seconds=10)) -> None:
-        """Wait for the handlers that run; those that take longer are cut off, and told of after the next start."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=within.total_seconds())
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+    async def drain(self) -> None:
+        """Wait until everything that was taken is carried out and answered."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def close(self, within: timedelta = timedelta(seconds=10)) -> None:
+        """As `drain`; handlers that take longer are cut off, and told of after the next start."""
+        try:
+            async with asyncio.timeout(within.total_seconds()):
+                await self.drain()
+        except TimeoutError:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._people.close()
         await self._inbox.close()
 

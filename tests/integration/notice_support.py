@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,9 +81,26 @@ async def sending(here: World) -> AsyncIterator[None]:
 
 async def until(here: World, notice: Notice, *states: NoticeState) -> None:
     """Tick until the notice is in one of the states."""
+
+    async def so() -> bool:
+        await here.services.notices.tick()
+        return (await here.services.notices.status(notice.id)).notice.state in states
+
+    await eventually(so)
+
+
+async def until_mailed(here: World) -> None:
+    """Without a tick, until the sender has finished the newest notice's mailing."""
+
+    async def so() -> bool:
+        return (await here.services.notices.status()).mailing.state == "finished"
+
+    await eventually(so)
+
+
+async def eventually(so: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(30):
-        while (await here.services.notices.status(notice.id)).notice.state not in states:
-            await here.services.notices.tick()
+        while not await so():  # noqa: ASYNC110  a database tells nobody, it is asked
             await asyncio.sleep(0.02)
 
 

@@ -127,7 +127,7 @@ async def office(db: Database, folder: Path, *, socket: bool = True) -> AsyncIte
         edge = Edge(services, client, desk.commands, desk.actions)
         async with _socket(slack, edge) if socket else _http(slack, edge):
             yield Office(slack, edge, desk, services, client, maria, ops)
-            await edge.drain()
+            await edge.close()
 
 
 @asynccontextmanager

@@ -17,7 +17,7 @@ from bot.slack import inbox
 from bot.slack.blocks import View
 from bot.slack.call import Call
 from bot.slack.edge import Edge
-from storage import inbound
+from storage import inbound, timeline
 from storage.db import Database, Tx
 from storage.inbound import Arrival
 from tests.integration.slack_support import Desk, Office, office
@@ -57,7 +57,7 @@ async def restarted(house: Office) -> Desk:
     desk = Desk()
     edge = Edge(house.services, house.client, desk.commands, desk.actions)
     await edge.resume()
-    await edge.drain()
+    await edge.close()
     return desk
 
 
@@ -108,7 +108,7 @@ async def test_a_handler_that_is_cut_off_by_a_stop_is_told_after_the_start(db: D
         house.desk.gate = asyncio.Event()
         await house.slack.command(house.maria, house.ops, "/campaign pause all")
         await house.desk.arrived.wait()
-        await house.edge.drain(within=timedelta(seconds=0))
+        await house.edge.close(within=timedelta(0))
 
         await restarted(house)
 
@@ -142,8 +142,9 @@ async def test_a_database_that_is_locked_for_long_delays_no_ack_and_is_said(sqli
     db = Database(f"sqlite:///{sqlite_path}", busy_timeout_ms=50)
 
     async def writes(_: Services, __: Call) -> View:
-        async with db.transaction():
-            return View("Done.")
+        async with db.transaction() as tx:
+            await timeline.ensure_post(tx, "outage:1", now())
+        return View("Done.")
 
     async with office(db, sqlite_path.parent) as house:
         house.edge.commands = {"/campaign": writes}

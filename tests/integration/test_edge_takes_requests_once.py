@@ -49,6 +49,7 @@ async def test_two_deliveries_of_one_command_at_the_same_moment_are_one(db: Data
     arrival = Arrival("command:7.1", "command", {"text": "pause"})
 
     taken = await asyncio.gather(*(inbox.take(arrival) for _ in range(8)))
+    await inbox.close()
 
     assert sorted(taken) == [False] * 7 + [True]
 
@@ -57,6 +58,7 @@ async def test_many_requests_at_once_are_all_taken(db: Database) -> None:
     inbox = Inbox(db)
 
     taken = await asyncio.gather(*(inbox.take(Arrival(f"command:{n}", "command", {})) for n in range(200)))
+    await inbox.close()
 
     assert all(taken)
 

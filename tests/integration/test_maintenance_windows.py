@@ -60,7 +60,9 @@ async def test_the_spring_change_of_the_clocks(db: Database, tmp_path: Path) -> 
             shown = await propose(MARIA, "primary", "tomorrow 01:00", "2h")
         assert shown.local == "Sun 29 Mar 2026 01:00 to 04:00"
         assert shown.window.ends_at - shown.window.starts_at == timedelta(hours=2)
-        assert shown.clock_change == "The clocks of Europe/Madrid go forward by 1 h in between; it lasts 2 h all the same."
+        assert (
+            shown.clock_change == "The clocks of Europe/Madrid go forward by 1 h in between; it lasts 2 h all the same."
+        )
 
 
 async def test_the_autumn_change_of_the_clocks(db: Database, tmp_path: Path) -> None:
@@ -326,11 +328,9 @@ async def test_calling_it_off_while_it_lasts_lets_go_what_it_held(db: Database, 
             assert result.text.startswith("The maintenance of primary ends now.")
             assert result.text.endswith("spring-sale goes on.")
             assert (await here.campaign_row(sale)).state == "sending"
-            assert (await here.services.maintenance.status(window)).window.ends_at == clock_now(0, 20)
-
-
-def clock_now(hour: int, minute: int) -> datetime:
-    return datetime(2026, 5, 5, hour, minute, tzinfo=UTC)
+            assert (await here.services.maintenance.status(window)).window.ends_at == datetime(
+                2026, 5, 5, 0, 20, tzinfo=UTC
+            )
 
 
 async def test_which_one_to_call_off_is_asked_when_there_are_several(db: Database, tmp_path: Path) -> None:

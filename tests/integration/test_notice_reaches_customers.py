@@ -12,7 +12,19 @@ from bot.clock import now
 from bot.demo.relays import Profile, Relay, refuse, reply
 from storage.db import Database
 from storage.models import Campaign, Delivery, Health, NoticeState, Suppression
-from tests.integration.notice_support import BEN, MARIA, SECRET, TEXT, approved, got, outage, receiving, sending, until
+from tests.integration.notice_support import (
+    BEN,
+    MARIA,
+    SECRET,
+    TEXT,
+    approved,
+    got,
+    outage,
+    receiving,
+    sending,
+    until,
+    until_mailed,
+)
 from tests.seeds import add_campaign, add_server
 
 
@@ -183,8 +195,6 @@ async def test_ticks_at_the_same_moment_tell_its_end_once(db: Database, tmp_path
         await approved(here, notice)
         async with sending(here):
             await here.backup_relay.wait_for(5)
-            async with asyncio.timeout(20):
-                while (await here.services.notices.status(1)).mailing.state != "finished":
-                    await asyncio.sleep(0.02)
+            await until_mailed(here)
         await asyncio.gather(*(here.services.notices.tick() for _ in range(4)))
         assert len(await here.said("notice.finished")) == 1

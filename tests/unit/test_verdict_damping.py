@@ -190,6 +190,16 @@ def test_it_lives_with_a_few_failures_among_many_successes() -> None:
     assert {story.mail(n, failed=20, succeeded=180) for n in range(50)} == {"up"}
 
 
+def test_it_is_up_again_by_its_probes_when_these_had_seen_the_same_as_its_mail() -> None:
+    story = Story()
+    assert story.mail(0, failed=20) == "down"
+    for t in (1, 2, 3):
+        assert story.probe(t, ok=False) == "down"
+    assert story.health.opened_by is Evidence.PROBE
+    assert story.probe(4, ok=True) == "down"
+    assert story.probe(9, ok=True) == "up"
+
+
 def test_it_is_not_up_again_because_it_greets_well() -> None:
     story = Story()
     assert story.mail(0, failed=20) == "down"

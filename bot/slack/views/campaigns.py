@@ -89,9 +89,9 @@ def _phrase(shown: CampaignStatus) -> str:
         case CampaignState.PAUSING if campaign.wish == CampaignState.CANCELLED:
             return "is being cancelled; what is in flight gets its result first."
         case CampaignState.PAUSING:
-            return f"is pausing: {shown.hold}. What is in flight gets its result first."
+            return f"is stopping: {shown.hold}. What is in flight gets its result first."
         case CampaignState.PAUSED:
-            return f"is paused: {shown.hold}."
+            return f"stands still: {shown.hold}."
         case CampaignState.SCHEDULED:
             return f"has not begun. It would go {through}."
         case CampaignState.FINISHED:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from bot.services.resend_shapes import ResendStatus
-from bot.services.words import joined
 from bot.slack import blocks
 from bot.slack.blocks import View, clip, count
 from bot.slack.views import replies
@@ -29,11 +28,8 @@ def planned(status: ResendStatus) -> View:
     """`/resend plan`: what was frozen, who decides, and how to take it back."""
     resend = status.resend
     where = f"in the thread of outage #{resend.outage_id}" if resend.outage_id else "in the channel"
-    who = f"Approved by somebody else ({joined([safe(each) for each in status.approvers], 'or')})"
     line = f"Resend {resend.id} is planned: {count(resend.total, 'message')}. Nothing is sent yet; its card is {where}."
-    shown = status_of(status)
-    told = blocks.section(f"{line} {who if status.approvers else 'Approved by somebody else'} before it goes.")
-    return View(line, [told, *shown.blocks])
+    return View(line, [blocks.section(line), *status_of(status).blocks])
 
 
 def status_of(status: ResendStatus) -> View:
