@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any, cast
 
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler  # type: ignore[import-untyped]  # APScheduler 3 ships no types
@@ -22,6 +23,7 @@ from storage import evidence, inbound
 
 _KEEP_EVIDENCE = timedelta(days=7)
 _KEEP_INBOUND = timedelta(days=2)
+_PATIENCE = timedelta(seconds=10)
 _STEP = "maintenance step at "
 _log = structlog.get_logger(__name__)
 
@@ -50,6 +52,7 @@ class Scheduler:
             Job("old requests", timedelta(days=1), self._forget_requests),
             Job("old evidence", timedelta(days=1), self._forget_evidence),
         )
+        self._under_way: set[asyncio.Task[Any]] = set()
         self._maintaining = asyncio.Lock()  # two bells may ring at the same moment
         services.maintenance.subscribe(self._look_again)
 
@@ -64,9 +67,15 @@ class Scheduler:
         await self.refill()
 
     async def stop(self) -> None:
-        """Ring no more. A handler that is under way is not cut off."""
-        if self._apscheduler.running:
-            self._apscheduler.shutdown(wait=False)
+        """Ring no more. What is under way may come to its end, but not for ever."""
+        if not self._apscheduler.running:
+            return
+        self._apscheduler.pause()
+        if self._under_way:
+            await asyncio.wait(self._under_way, timeout=_PATIENCE.total_seconds())
+        # This cancels what is still under way; every handler can be cut off at any moment, as by a crash.
+        self._apscheduler.shutdown(wait=False)
+        await asyncio.sleep(0)  # its shutdown is done by the loop, in its next round
 
     async def refill(self) -> None:
         """Set the bells of the maintenance windows to what the table says now."""
@@ -102,12 +111,16 @@ class Scheduler:
 
     async def _guarded(self, job: Job) -> None:
         """Trouble is logged and the job comes again: one error must not end what everybody relies on."""
+        task = cast("asyncio.Task[Any]", asyncio.current_task())
+        self._under_way.add(task)
         try:
             await job.run()
         except SHOWABLE as error:
             _log.warning("a job could not be done; it is tried again", job=job.name, error=str(error))
         except Exception:  # noqa: BLE001  the scheduler is an edge: whatever a job raises ends here
             _log.exception("a job failed; it is tried again", job=job.name)
+        finally:
+            self._under_way.discard(task)
 
     # Handlers
 

@@ -79,7 +79,7 @@ class Database:
             ):
                 yield session
         except (OperationalError, DBAPIError) as error:
-            raise _explain(error) from error
+            raise explain(error) from error
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
@@ -93,7 +93,7 @@ class Database:
             except TimeoutError as error:
                 raise StorageError(_LOCKED) from error
             except OSError as error:
-                raise _explain(error) from error
+                raise explain(error) from error
             yield
 
     @asynccontextmanager
@@ -103,7 +103,7 @@ class Database:
             async with AsyncSession(self._engine, expire_on_commit=False) as session:
                 yield session
         except (OperationalError, DBAPIError) as error:
-            raise _explain(error) from error
+            raise explain(error) from error
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection]:
@@ -122,9 +122,9 @@ class Database:
                     await connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
                 return await connection.run_sync(_upgrade)
         except (OperationalError, DBAPIError) as error:
-            raise _explain(error) from error
+            raise explain(error) from error
         except OSError as error:
-            raise _explain(error) from error
+            raise explain(error) from error
 
     async def revision(self) -> str | None:
         """The revision of the tables as they are; None when there are none. Raises StorageError."""
@@ -132,7 +132,7 @@ class Database:
             async with self._engine.connect() as connection:
                 return await connection.run_sync(lambda c: MigrationContext.configure(c).get_current_revision())
         except (OperationalError, DBAPIError) as error:
-            raise _explain(error) from error
+            raise explain(error) from error
 
     async def close(self) -> None:
         # Shielded, so that a cancelled caller leaves no open connection behind.
@@ -226,8 +226,8 @@ _SENTENCES = (
 )
 
 
-def _explain(error: Exception) -> Exception:
-    """The sentence for a failure of the database itself; a mistake of ours stays what it is."""
+def explain(error: Exception) -> Exception:
+    """A StorageError with the sentence for a failure of the database itself; a mistake of ours stays what it is."""
     said = str(getattr(error, "orig", None) or error).lower()
     for sign, sentence in _SENTENCES:
         if sign in said:

@@ -125,8 +125,8 @@ async def outage_counts(tx: Tx, outage_id: int) -> dict[str, int]:
     """What an outage did to the campaigns it touched.
 
     attempted and delivered are of those campaigns as a whole; failed counts what was lost in this outage (all that
-    carries its stamp), recovered what of it has been delivered since; unknown, suppressed, expired and queued are as
-    they stand.
+    carries its stamp), recovered what of it has been delivered since, undecided what of it is unknown; unknown,
+    suppressed, expired and queued are of those campaigns as they stand.
     """
     campaigns = select(OutageCampaign.campaign_id).where(OutageCampaign.outage_id == outage_id)
     stamped = Delivery.outage_id == outage_id
@@ -140,6 +140,7 @@ async def outage_counts(tx: Tx, outage_id: int) -> dict[str, int]:
         "delivered": of(delivered),
         "failed": of(stamped),
         "recovered": of(and_(stamped, delivered)),
+        "undecided": of(and_(stamped, Delivery.status == DeliveryStatus.UNKNOWN)),
         "unknown": of(Delivery.status == DeliveryStatus.UNKNOWN),
         "suppressed": of(Delivery.status == DeliveryStatus.SUPPRESSED),
         "expired": of(Delivery.status == DeliveryStatus.EXPIRED),

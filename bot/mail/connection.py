@@ -179,10 +179,9 @@ class _Opening:
         loop = asyncio.get_running_loop()
         failure: OSError = OSError("has no address")
         for host, port in addresses:
-            protocol = SMTPProtocol(loop=loop)
             try:
                 async with asyncio.timeout(self.enter(Stage.connect, self.limits.connect)):
-                    transport, _ = await loop.create_connection(functools.partial(_same, protocol), host, port)
+                    transport, protocol = await loop.create_connection(SMTPProtocol, host, port)
             except OSError as error:
                 failure = error
             else:
@@ -299,10 +298,6 @@ def _features(client: aiosmtplib.SMTP) -> Features:
         smtputf8="smtputf8" in extensions,
         size=None if size is None else int(size) if size.isdecimal() else 0,
     )
-
-
-def _same(protocol: SMTPProtocol) -> SMTPProtocol:
-    return protocol
 
 
 @functools.cache

@@ -173,6 +173,8 @@ class Lane:
     async def _idle(self, connection: Connection | None) -> Connection | None:
         """Wait for work; a connection that waits too long says QUIT."""
         self._work.clear()
+        if self._closing:  # the call to wake up for it came while this connection was busy
+            return connection
         try:
             await asyncio.wait_for(self._work.wait(), _IDLE_CLOSE if connection is not None else None)
         except TimeoutError:

@@ -63,13 +63,15 @@ class Totals:
     """Deliveries of the campaigns that the outage touched, counted from the ledger.
 
     attempted and delivered are of those campaigns as a whole. `failed` is all that was lost in this outage,
-    `recovered` what of it has been delivered since by a resend. The others are as they stand.
+    `recovered` what of it has been delivered since by a resend, `undecided` what of it may have arrived. The others
+    are as they stand.
     """
 
     attempted: int
     delivered: int
     failed: int
     recovered: int
+    undecided: int
     unknown: int
     suppressed: int
     expired: int
@@ -77,7 +79,8 @@ class Totals:
 
     @property
     def still_lost(self) -> int:
-        return self.failed - self.recovered
+        """What a resend can bring back without anybody's decision about the unknown."""
+        return self.failed - self.recovered - self.undecided
 
 
 @dataclass(frozen=True)

@@ -91,13 +91,12 @@ class Edge:
         What had not begun is carried out when it is recent. What had begun may be done or not: repeating it could
         do it twice, so whoever asked is told and decides. Raises StorageError.
         """
-        for row in await self._inbox.unfinished():
-            if row.at >= self._began:
-                continue  # it came to us meanwhile, and is being carried out
-            arrival = Arrival(row.key, row.kind, row.payload or {})
-            begun, timely = row.started_at is not None, now() - row.at <= STILL_TIMELY
-            _log.info("taken up after a restart", key=row.key, begun=begun, timely=timely)
-            self._spawn(self._tell_interrupted(arrival, begun=begun) if begun or not timely else self._handle(arrival))
+        for left in await self._inbox.unfinished():
+            timely = now() - left.at <= STILL_TIMELY
+            _log.info("taken up after a restart", key=left.arrival.key, begun=left.begun, timely=timely)
+            again = not left.begun and timely
+            work = self._handle(left.arrival) if again else self._tell_interrupted(left.arrival, begun=left.begun)
+            self._spawn(work)
 
     async def drain(self) -> None:
         """Wait until everything that was taken is carried out and answered."""

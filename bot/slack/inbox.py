@@ -1,16 +1,12 @@
 """Requests are written down before they are acked; those that come at the same moment share one transaction."""
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from bot.clock import now
-from storage import inbound
 from storage.db import Database
 from storage.errors import StorageError
-from storage.inbound import Arrival
-from storage.models import Inbound
+from storage.inbound import Arrival, Batch, Unfinished, requests_of
 
 ACK_WITHIN = timedelta(seconds=2)
 """Slack waits 3 s for an ack: https://docs.slack.dev/interactivity/handling-user-interaction/#acknowledgment_response"""
@@ -18,24 +14,16 @@ _KEEP = timedelta(days=2)
 _SWEEP_EVERY = timedelta(hours=1)
 
 
-@dataclass
-class _Batch:
-    arrivals: list[Arrival] = field(default_factory=list)
-    started: list[str] = field(default_factory=list)
-    finished: list[str] = field(default_factory=list)
-
-
 class Inbox:
-    """The table `inbound`, with a group commit in front of it.
+    """The requests that were taken, with a group commit in front of them.
 
-    While one transaction is on its way to the disk, or waits for another writer, requests gather in the next.
+    While one transaction is on its way to the disk, requests gather for the next.
     """
 
     def __init__(self, db: Database) -> None:
-        self._db = db
-        self._place: Database | None = None
+        self._requests = requests_of(db)
         self._turn = asyncio.Lock()
-        self._open: tuple[_Batch, asyncio.Task[set[str]]] | None = None
+        self._open: tuple[Batch, asyncio.Task[set[str]]] | None = None
         self._swept: datetime | None = None
 
     async def take(self, arrival: Arrival) -> bool:
@@ -68,51 +56,31 @@ class Inbox:
         batch.finished.append(key)
         await asyncio.shield(task)
 
-    async def unfinished(self) -> Sequence[Inbound]:
+    async def unfinished(self) -> list[Unfinished]:
         """What an earlier process took and did not finish. Raises StorageError."""
-        async with self._turn:
-            db = await self._database()
-        async with db.read() as tx:
-            return await inbound.unfinished(tx)
+        return await self._requests.unfinished()
 
     async def close(self) -> None:
         """After the last request."""
-        place, self._place = self._place, None
-        if place is not None and place is not self._db:
-            await place.close()
+        async with self._turn:
+            await self._requests.close()
 
-    async def _database(self) -> Database:
-        if self._place is None:
-            self._place = await inbound.place(self._db)
-        return self._place
-
-    def _batch(self) -> tuple[_Batch, asyncio.Task[set[str]]]:
+    def _batch(self) -> tuple[Batch, asyncio.Task[set[str]]]:
         if self._open is None:
-            batch = _Batch()
+            batch = Batch()
             self._open = batch, asyncio.create_task(self._write(batch))
             self._open[1].add_done_callback(_look_at)
         return self._open
 
-    async def _write(self, batch: _Batch) -> set[str]:
+    async def _write(self, batch: Batch) -> set[str]:
         async with self._turn:
-            try:
-                db = await self._database()
-                async with db.transaction() as tx:
-                    await tx.connection()  # waits here for other writers, with the batch still open
-                    self._open = None
-                    at = now()
-                    fresh = await inbound.take(tx, batch.arrivals, at) if batch.arrivals else set()
-                    if batch.started:
-                        await inbound.start(tx, batch.started, at)
-                    if batch.finished:
-                        await inbound.finish(tx, batch.finished, at)
-                    if self._swept is None or at - self._swept > _SWEEP_EVERY:
-                        self._swept = at
-                        await inbound.forget(tx, at - _KEEP)
-                    return fresh
-            finally:
-                if self._open is not None and self._open[0] is batch:
-                    self._open = None
+            self._open = None  # whatever comes from now on is for the next batch
+            at = now()
+            fresh = await self._requests.write(batch, at)
+            if self._swept is None or at - self._swept > _SWEEP_EVERY:
+                self._swept = at
+                await self._requests.forget(at - _KEEP)
+            return fresh
 
     def _forsake(self, late: asyncio.Task[set[str]], key: str) -> None:
         if not late.cancelled() and late.exception() is None and key in late.result():

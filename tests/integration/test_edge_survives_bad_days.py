@@ -17,9 +17,9 @@ from bot.slack import inbox
 from bot.slack.blocks import View
 from bot.slack.call import Call
 from bot.slack.edge import Edge
-from storage import inbound, timeline
-from storage.db import Database, Tx
-from storage.inbound import Arrival
+from storage import timeline
+from storage.db import Database
+from storage.inbound import Arrival, Batch, Requests, requests_of
 from tests.integration.slack_support import Desk, Office, office
 
 
@@ -35,21 +35,17 @@ def taken_command(house: Office, text: str) -> Arrival:
 
 
 @asynccontextmanager
-async def kept(db: Database) -> AsyncIterator[Tx]:
+async def kept(db: Database) -> AsyncIterator[Requests]:
     """The requests that were taken, as another process sees them."""
-    place = await inbound.place(db)
-    async with place.transaction() as tx:
-        yield tx
-    if place is not db:
-        await place.close()
+    requests = requests_of(db)
+    yield requests
+    await requests.close()
 
 
 async def left_behind(db: Database, arrival: Arrival, *, begun: bool) -> None:
     """A process that took this request and died."""
-    async with kept(db) as tx:
-        await inbound.take(tx, [arrival], now())
-        if begun:
-            await inbound.start(tx, [arrival.key], now())
+    async with kept(db) as requests:
+        await requests.write(Batch(arrivals=[arrival], started=[arrival.key] if begun else []), now())
 
 
 async def restarted(house: Office) -> Desk:
@@ -62,8 +58,8 @@ async def restarted(house: Office) -> Desk:
 
 
 async def open_requests(db: Database) -> int:
-    async with kept(db) as tx:
-        return len(await inbound.unfinished(tx))
+    async with kept(db) as requests:
+        return len(await requests.unfinished())
 
 
 async def test_an_acked_command_that_had_not_begun_is_carried_out_after_the_restart(
@@ -120,9 +116,9 @@ async def test_a_finished_request_keeps_its_key_and_not_what_was_typed(db: Datab
         delivery = await house.slack.command(house.maria, house.ops, "/campaign pause all")
         await house.edge.drain()
 
-        async with kept(db) as tx:
+        async with kept(db) as requests:
             key = f"command:{delivery.payload['trigger_id']}"
-            assert await inbound.take(tx, [Arrival(key, "command", {})], now()) == set()
+            assert await requests.write(Batch([Arrival(key, "command", {})]), now()) == set()
         assert await open_requests(db) == 0
 
 

@@ -13,9 +13,7 @@ from structlog.testing import capture_logs
 from bot.access import Actor
 from bot.clock import now
 from bot.scheduler import Job, Scheduler
-from storage import inbound
 from storage.db import Database
-from storage.inbound import Arrival
 from storage.models import Evidence, Inbound, Maintenance, MaintenanceState
 from tests.integration.notice_support import BEN, MARIA, TEXT, eventually, outage
 from tests.outage_world import World, world
@@ -141,9 +139,8 @@ async def test_old_requests_and_old_evidence_are_forgotten(db: Database, tmp_pat
         old, fresh = now() - timedelta(days=30), now() - timedelta(hours=1)
         async with db.transaction() as tx:
             for key, at in (("old", old), ("fresh", fresh)):
-                await inbound.take(tx, [Arrival(key, "command", {})], at)
+                tx.add(Inbound(key=key, at=at, kind="command", done_at=old))
                 tx.add(Evidence(server_id=here.primary, at=at, failed=1, succeeded=0))
-            await inbound.finish(tx, ["old", "fresh"], old)
         await Scheduler(here.services).tick()
         async with db.read() as tx:
             assert (await tx.scalars(select(Inbound.key))).all() == ["fresh"]

@@ -10,7 +10,7 @@ from bot.demo.fakeslack import block_problems
 from bot.services.maintenance_shapes import Collision, MaintenanceStatus
 from bot.slack.blocks import View
 from bot.slack.plain import plain
-from bot.slack.views.maintenance import card, listing
+from bot.slack.views.maintenance import card
 from storage.models import Maintenance, MaintenanceState
 
 START = datetime(2026, 5, 5, 0, 0, tzinfo=UTC)
@@ -111,11 +111,3 @@ def test_many_campaigns_with_long_names_still_fit() -> None:
 def test_the_end_tells_what_it_brought() -> None:
     outcome = "The maintenance of primary is over. primary is still down: outage #1 is open."
     assert outcome in shown(card(status(MaintenanceState.ENDED, outcome=outcome)))
-
-
-def test_the_list_says_what_comes_and_what_is_over() -> None:
-    assert "No maintenance is planned" in listing([]).text
-    view = listing([status(MaintenanceState.SCHEDULED), status(MaintenanceState.ENDED, reason="&" * 300)] * 12)
-    assert block_problems(view.blocks) == []
-    assert "primary: planned" in shown(view)
-    assert "for 2 h (new disks)" in shown(view)

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from bot.demo.fakeslack import block_problems
-from bot.services.notice_shapes import NoticeRow, NoticeStatus, WebhookNow
+from bot.services.notice_shapes import NoticeStatus, WebhookNow
 from bot.slack.blocks import View
 from bot.slack.plain import plain
-from bot.slack.views.notice import card, listing, preview
+from bot.slack.views.notice import card, preview
 from storage.models import Approval, Campaign, DeliveryStatus, Notice, NoticeState
 
 AT = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
@@ -172,11 +172,3 @@ def test_without_approvers_it_says_how_to_get_one() -> None:
 
 def test_the_preview_of_a_draft_offers_to_ask() -> None:
     assert buttons(preview(status(NoticeState.DRAFT))) == ["notice.send", "notice.cancel"]
-
-
-def test_the_list_fits_with_twenty_long_subjects() -> None:
-    assert "No notice was drafted yet" in listing([]).text
-    row = NoticeRow(status(NoticeState.SENDING, subject="&" * 200).notice, 2000, 490)
-    view = listing([row] * 20)
-    assert block_problems(view.blocks) == []
-    assert "490 of 2,000 recipients delivered" in shown(view)

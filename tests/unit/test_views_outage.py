@@ -1,5 +1,6 @@
 """The live message of an outage says what is wrong first, and offers what applies."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -67,7 +68,9 @@ def campaign(name: str = "spring-sale", **changes: Any) -> CampaignNow:
     return CampaignNow(**(values | changes))
 
 
-TOTALS = Totals(attempted=1300, delivered=1240, failed=60, recovered=0, unknown=2, suppressed=5, expired=0, queued=760)
+TOTALS = Totals(
+    attempted=1300, delivered=1240, failed=60, recovered=0, undecided=2, unknown=2, suppressed=5, expired=0, queued=760
+)
 
 
 def headline(row: Outage | None = None, **changes: Any) -> Headline:
@@ -257,3 +260,12 @@ def test_an_entry_keeps_mentions_and_escapes_what_else_is_marked_up() -> None:
 
     assert view.text == "<@U012AB> named the cause: &lt;!channel&gt; a &lt; b &amp; c"
     assert block_problems(view.blocks) == []
+
+
+def test_it_asks_for_a_decision_when_only_unknown_deliveries_are_left() -> None:
+    over = outage(state=OutageState.RESOLVED, resolved_at=AT, resolved_by="<@U1>")
+    totals = replace(TOTALS, recovered=58)
+
+    text = read(views.headline(headline(over, totals=totals, actions=())))
+
+    assert "2 deliveries may have arrived: decide with /resend plan 3 with unknown" in " ".join(text.split())

@@ -1,6 +1,6 @@
 """The card of a maintenance window: what was meant, in three clocks, what it collides with, and how it went."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from bot.services.maintenance_shapes import Collision, MaintenanceStatus, held_text
 from bot.services.when import lasting
@@ -17,21 +17,6 @@ _OUTCOME_MAX = 1_500
 def card(status: MaintenanceStatus) -> View:
     """The message for a window as it is now. Buttons that no longer apply are gone; the outcome stands instead."""
     return _CARDS[MaintenanceState(status.window.state)](status)
-
-
-def listing(rows: Sequence[MaintenanceStatus]) -> View:
-    """`/maintenance list`: what comes and what is under way, then what is over; one line each."""
-    if not rows:
-        text = "No maintenance is planned."
-        return View(text, [blocks.section(f"{text} /maintenance schedule SERVER WHEN for HOW LONG")])
-    lines = [
-        f"*{row.window.id}*  {escape(row.server)}: {_word(row)}, {blocks.time(row.window.starts_at)} for "
-        f"{lasting(row.length)}{_reason(row)}, by {safe(row.window.created_by)}"
-        for row in rows
-    ]
-    half = len(lines) // 2
-    made = [blocks.section("\n".join(part)) for part in (lines[:half], lines[half:]) if part]
-    return View(f"{count(len(rows), 'maintenance window')}.", made)
 
 
 # --- One function a state ------------------------------------------------------------------------------------------
@@ -168,19 +153,6 @@ def _cancel(status: MaintenanceStatus, text: str, *, sure: bool) -> Block:
         sentence = f"{escape(status.server)} is looked at; what was held goes on if it answers."
     ask = ("Are you sure?", sentence, text) if sure else None
     return button(text, "maintenance.cancel", str(status.window.id), style="danger" if sure else None, confirm=ask)
-
-
-def _word(status: MaintenanceStatus) -> str:
-    words = {
-        MaintenanceState.SCHEDULED: "planned",
-        MaintenanceState.ACTIVE: "under way",
-        MaintenanceState.ENDED: "over",
-    }
-    return words.get(MaintenanceState(status.window.state), str(status.window.state))
-
-
-def _reason(status: MaintenanceStatus) -> str:
-    return f" ({safe(clip(status.window.reason, 80))})" if status.window.reason else ""
 
 
 def _footer(status: MaintenanceStatus) -> str:

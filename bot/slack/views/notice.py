@@ -1,8 +1,8 @@
 """The card of a notice: exactly what would be said to whom, then a bar that grows, then what came of it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from bot.services.notice_shapes import NoticeRow, NoticeStatus
+from bot.services.notice_shapes import NoticeStatus
 from bot.services.when import lasting
 from bot.services.words import joined
 from bot.slack import blocks
@@ -12,14 +12,6 @@ from storage.models import ApprovalState, Notice, NoticeState
 
 NO_DATA = "no data"
 _MOST_NAMES = 5
-_STATES = {
-    NoticeState.DRAFT: "draft",
-    NoticeState.WAITING: "waits for an approval",
-    NoticeState.SENDING: "is being sent",
-    NoticeState.FINISHED: "sent",
-    NoticeState.REJECTED: "rejected",
-    NoticeState.CANCELLED: "cancelled",
-}
 
 
 def card(status: NoticeStatus) -> View:
@@ -34,22 +26,6 @@ def card(status: NoticeStatus) -> View:
 def preview(status: NoticeStatus) -> View:
     """`/notice preview`: what a draft says to whom, with the button that asks for its approval."""
     return card(status)
-
-
-def listing(rows: Sequence[NoticeRow]) -> View:
-    """`/notice list`: the newest first, one line each."""
-    if not rows:
-        return View("No notice was drafted yet.", [blocks.section("No notice was drafted yet: /notice draft TEXT")])
-    lines = [
-        f"*{row.notice.id}*  {escape(row.notice.subject)}: {_STATES[NoticeState(row.notice.state)]}, "
-        f"{_reached(row)}{f', outage #{row.notice.outage_id}' if row.notice.outage_id else ''}, "
-        f"by {safe(row.notice.created_by)} {blocks.time(row.notice.created_at)}"
-        for row in rows
-    ]
-    # Twenty lines of at most 120 characters of subject stay within what a message may hold.
-    half = len(lines) // 2
-    made = [blocks.section("\n".join(part)) for part in (lines[:half], lines[half:]) if part]
-    return View(f"{count(len(rows), 'notice')}, the newest first.", made)
 
 
 # --- One function a state ------------------------------------------------------------------------------------------
@@ -275,12 +251,6 @@ def _webhook(status: NoticeStatus) -> str:
 
 def _drop(notice: Notice) -> Block:
     return button("Cancel", "notice.cancel", str(notice.id))
-
-
-def _reached(row: NoticeRow) -> str:
-    if row.notice.state in {NoticeState.SENDING, NoticeState.FINISHED}:
-        return f"{row.delivered:,} of {count(row.recipients, 'recipient')} delivered"
-    return count(row.recipients, "recipient")
 
 
 def _footer(status: NoticeStatus) -> str:

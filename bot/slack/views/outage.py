@@ -170,7 +170,7 @@ def _who(outage: Outage) -> str:
 def _next(shown: Headline) -> str:
     outage, actions = shown.outage, shown.actions
     if outage.state == OutageState.RESOLVED:
-        return "plan the resend of what was lost." if "outage.plan" in actions else "nothing: it is over."
+        return "plan the resend of what was lost." if "outage.plan" in actions else _undecided(shown, "it is over.")
     if outage.acknowledged_at is None:
         return "somebody presses Acknowledge, so that the others can sleep."
     if outage.recovered_at is not None:
@@ -180,12 +180,22 @@ def _next(shown: Headline) -> str:
             return "plan the resend of what was lost, then resolve."
         if shown.resend_id is not None:
             return f"see resend #{shown.resend_id} in this thread, then resolve."
-        return "resolve it with /outage resolve TEXT, or with the button."
+        return _undecided(shown, "resolve it with /outage resolve TEXT, or with the button.")
     if "outage.failover" in actions:
         return "fail over to the backup, or find the cause and say it with /outage cause TEXT."
     if outage.cause is None:
         return "find the cause and say it with /outage cause TEXT."
     return "tell when it will be back with /outage eta WHEN; probes go on by themselves."
+
+
+def _undecided(shown: Headline, otherwise: str) -> str:
+    """What may have arrived waits for a person, and only for a person."""
+    number = shown.totals.undecided if shown.totals else 0
+    if not number:
+        return otherwise
+    noun = "delivery" if number == 1 else "deliveries"
+    decide = f"{number:,} {noun} may have arrived: decide with /resend plan {shown.outage.id} with unknown"
+    return f"{decide}, or leave them. Then {otherwise}" if otherwise != "it is over." else f"{decide}, or leave them."
 
 
 def _buttons(shown: Headline) -> list[Block]:
