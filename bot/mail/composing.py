@@ -9,7 +9,6 @@ a server's log can be matched to a campaign. An .eml keeps its other headers, ex
 copy it was saved from (Received, DKIM-Signature, ...) and To, Cc, Bcc.
 """
 
-import hmac
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -107,9 +106,10 @@ def _verbatim(text: str) -> str:
 def stable_message_id(message_key: bytes, email: str, domain: str) -> str:
     """The Message-ID of a message for one recipient: always the same, so that a resend is seen as the same.
 
-    `message_key` is secret to the message (16 octets or more), `email` normalised, `domain` ours in ASCII.
+    `message_key` is secret to the message (16 to 64 octets), `email` normalised, `domain` ours in ASCII.
     """
-    return f"<{hmac.digest(message_key, email.encode(), 'sha256')[:20].hex()}@{domain}>"
+    # A keyed BLAKE2 costs a twentieth of an HMAC, which OpenSSL sets up anew for every message.
+    return f"<{hashlib.blake2b(email.encode(), key=message_key, digest_size=20).hexdigest()}@{domain}>"
 
 
 def compile_message(

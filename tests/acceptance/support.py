@@ -150,11 +150,11 @@ class Workplace:
         await process.wait()
         await self.until(lambda: not self.slack.open_sockets, "the socket's end")
 
-    async def kill_sender(self) -> None:
-        """SIGKILL of the sender alone; returns when another one is at work."""
+    async def kill_sender(self) -> int:
+        """SIGKILL of the sender alone. Returns the pid that it had."""
         killed = await self.sender_pid()
         os.kill(killed, signal.SIGKILL)
-        await self.sender_runs(other_than=killed)
+        return killed
 
     async def sender_pid(self) -> int:
         async with self.db.read() as tx:
@@ -233,9 +233,7 @@ class Workplace:
         """A campaign that is ready to be started; the bot must run, as it knows the servers."""
         async with self.db.read() as tx:
             server_id = (await tx.scalars(select(Server.id).where(Server.name == server))).one()
-        campaign_id = await add_campaign(
-            self.db, server_id, recipients, name=name, state=CampaignState.SCHEDULED
-        )
+        campaign_id = await add_campaign(self.db, server_id, recipients, name=name, state=CampaignState.SCHEDULED)
         self.campaigns[campaign_id] = recipients
         return campaign_id
 

@@ -21,8 +21,9 @@ async def test_the_sender_is_killed_in_the_middle_of_a_campaign(database_url: st
         campaign_id = await office.campaign(150)
         await _in_the_middle(office, taken=50)
 
-        await office.kill_sender()
+        killed = await office.kill_sender()
         await _relay_is_well(office)
+        await office.sender_runs(other_than=killed)
 
         await _named(office, await office.anywhere("Sending was interrupted"))
         await office.state(campaign_id, CampaignState.FINISHED)

@@ -79,4 +79,3 @@ async def _the_primary_fills_up_and_dies(office: Workplace) -> None:
     await office.primary.behave(reply("mail", 452, "4.3.1 Insufficient system storage", every=5))
     await office.primary.wait_for(100)
     await office.primary.kill()
-

@@ -1,0 +1,113 @@
+"""Bad days: a locked database, a disk that takes nothing more, relays that fall silent at every stage."""
+
+import contextlib
+import resource
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from bot.demo.fakeslack import Message
+from bot.demo.relays import Relay, Stage, hang, refuse
+from storage.models import CampaignState
+from tests.acceptance.support import PATIENCE, Workplace, workplace
+
+ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+STAGES: tuple[Stage, ...] = ("greeting", "ehlo", "mail", "rcpt", "data", "dot")
+
+
+@pytest.mark.slow
+@ON_SQLITE
+async def test_another_program_locks_the_database_during_the_outage(database_url: str, tmp_path: Path) -> None:
+    async with workplace(tmp_path, database_url) as office, office.bot():
+        assert isinstance(office.primary, Relay)
+        campaign_id = await office.campaign(200)
+        await office.type(office.maria, "/campaign start spring-sale", "spring-sale")
+        await office.primary.wait_for(40)
+        with contextlib.closing(sqlite3.connect(tmp_path / "holdfast.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            await office.primary.behave(refuse())
+            said = await office.type(office.ben, "/outage declare primary customers miss their mail", "locked")
+            assert "Nothing was changed; try again" in said
+            other.execute("ROLLBACK")
+
+        alert = await office.message("primary is down")
+        await office.message("spring-sale is paused", thread_of=alert)
+        await office.press(office.maria, alert, "outage.failover")
+        await office.state(campaign_id, CampaignState.FINISHED)
+        await office.posted()
+        assert len(await office.outages()) == 1
+        office.assert_nobody_twice()
+
+
+@pytest.mark.slow
+@ON_SQLITE
+async def test_the_disk_takes_nothing_more_while_a_campaign_is_sent(database_url: str, tmp_path: Path) -> None:
+    async with workplace(tmp_path, database_url) as office:
+        await office.start_process()
+        campaign_id = await office.campaign(300)
+        await office.type(office.maria, "/campaign start spring-sale", "spring-sale")
+        await office.arrived(50)
+        sender = await office.sender_pid()
+        # No file of the sender may grow beyond what SQLite's log has now: its next write fails for real.
+        _, hard = resource.prlimit(sender, resource.RLIMIT_FSIZE)
+        resource.prlimit(sender, resource.RLIMIT_FSIZE, ((tmp_path / "holdfast.db-wal").stat().st_size, hard))
+
+        async def told() -> bool:
+            return "disk" in office.log.read_text()
+
+        await office.until_so(told, "a word about the disk in the log")
+        async with office.db.read():
+            counts = await office.counts(campaign_id)
+        resource.prlimit(sender, resource.RLIMIT_FSIZE, (hard, hard))
+
+        await office.state(campaign_id, CampaignState.FINISHED)
+        await office.anywhere("spring-sale is finished")
+        assert counts["queued"] > 0
+        assert await office.sender_pid() == sender  # it lived through it
+        office.assert_nobody_twice()
+        await office.assert_nobody_lost()
+
+
+@pytest.mark.slow
+async def test_relays_fall_silent_at_every_stage(database_url: str, tmp_path: Path) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        relays = {stage: await stack.enter_async_context(Relay()) for stage in STAGES}
+        hasty = {
+            "sending__command_timeout": "0.5",
+            "sending__dot_timeout": "0.5",
+            "sending__settle_timeout": "0.5",
+            "probes__sending_failures_to_open": "10",
+        }
+        office = await stack.enter_async_context(workplace(tmp_path, database_url, **hasty))
+        for stage, relay in relays.items():
+            office.settings[f"HOLDFAST_SERVERS__AT_{stage.upper()}__HOST"] = relay.host
+            office.settings[f"HOLDFAST_SERVERS__AT_{stage.upper()}__PORT"] = str(relay.port)
+            office.settings[f"HOLDFAST_SERVERS__AT_{stage.upper()}__RATE_PER_SECOND"] = "100"
+        await stack.enter_async_context(office.bot())
+        for stage, relay in relays.items():
+            await office.campaign(150, f"mail-{stage}", server=f"at_{stage}")
+            await office.type(office.maria, f"/campaign start mail-{stage}", f"mail-{stage}")
+            await relay.wait_for(10)
+            await relay.behave(hang(stage))
+            if stage in {"greeting", "ehlo"}:
+                await relay.disconnect()  # only who comes anew meets these
+
+        for stage, relay in relays.items():
+            alert = await office.message(f"at_{stage} is down", within=2 * PATIENCE)
+            assert f"at {stage}" in _failed(office, alert)
+            await office.message(f"mail-{stage} is paused", thread_of=alert, within=2 * PATIENCE)
+            counts = await office.counts(next(id_ for id_ in office.campaigns if await _is(office, id_, stage)))
+            assert counts["delivered"] == len(relay.messages)
+            assert sum(counts.values()) == 150
+        await office.posted()
+        assert len(await office.outages()) == len(STAGES)
+
+
+def _failed(office: Workplace, alert: Message) -> str:
+    """The line of the headline that says what failed."""
+    return next(line for line in office.slack.plain(alert).splitlines() if line.startswith("Failed:"))
+
+
+async def _is(office: Workplace, campaign_id: int, stage: str) -> bool:
+    return (await office.campaign_row(campaign_id)).name == f"mail-{stage}"
