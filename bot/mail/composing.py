@@ -9,6 +9,7 @@ a server's log can be matched to a campaign. An .eml keeps its other headers, ex
 copy it was saved from (Received, DKIM-Signature, ...) and To, Cc, Bcc.
 """
 
+import hashlib
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
