@@ -14,6 +14,7 @@ from storage.models import (
     DeliveryStatus,
     Evidence,
     Health,
+    Hold,
     Maintenance,
     MaintenanceState,
     Message,
@@ -219,6 +220,26 @@ async def end_wave(tx: Tx, resend_id: int, at: datetime) -> Resend | None:
         resend.finished_at = at
     await tx.flush()
     return resend
+
+
+async def set_aside(tx: Tx, item: Work, at: datetime, reason: str) -> bool:
+    """Work that cannot begin is paused, nothing of it being in flight. False when it was not sending any more."""
+    if item.resend_id is not None:
+        values = {"state": ResendState.PAUSED, "wish": ResendState.PAUSED, "note": reason}
+        which = update(Resend).where(Resend.id == item.resend_id, Resend.state == ResendState.SENDING)
+        return await tx.scalar(which.values(values).returning(Resend.id)) is not None
+    stopped = update(Campaign).where(Campaign.id == item.campaign_id, Campaign.state == CampaignState.SENDING)
+    changed = await tx.scalar(
+        stopped.values(
+            state=CampaignState.PAUSED,
+            wish=CampaignState.PAUSED,
+            state_since=at,
+            confirmed_at=at,
+            hold=Hold.PERSON,
+            hold_reason=reason,
+        ).returning(Campaign.id)
+    )
+    return changed is not None
 
 
 async def resend_counts(tx: Tx, resend_id: int) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """Servers: looked up, kept in step with the settings, judged, drained and failed over. It never decides."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select, update
@@ -70,6 +70,19 @@ async def active_windows(tx: Tx, at: datetime) -> dict[int, Maintenance]:
         .order_by(Maintenance.ends_at)
     )
     return {window.server_id: window for window in rows}
+
+
+async def ending_windows(tx: Tx, at: datetime, within: timedelta) -> set[int]:
+    """The servers whose window was over less than `within` ago, and whose end is still to be judged."""
+    return set(
+        await tx.scalars(
+            select(Maintenance.server_id).where(
+                Maintenance.state == MaintenanceState.ACTIVE,
+                Maintenance.ends_at <= at,
+                Maintenance.ends_at > at - within,
+            )
+        )
+    )
 
 
 async def open_outages(tx: Tx) -> dict[int, Outage]:

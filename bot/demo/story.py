@@ -134,7 +134,7 @@ class Story:
         screen, stage = self.screen, self._stage
         screen.title("The campaign")
         await self._type(stage.maria, f"/campaign start {CAMPAIGN}")
-        await stage.primary.wait_for(self._total // 4)
+        await stage.primary.wait_for(self._total // 4, timedelta(seconds=self._patience))
         screen.tell(f"A quarter of {self._total:,} messages has arrived.")
 
     async def _break(self) -> None:
@@ -146,7 +146,7 @@ class Story:
         )
         full = reply("mail", 452, "4.3.1 Insufficient system storage", every=10)
         await primary.behave(full, slow("dot", _SLOW))
-        await primary.wait_for(self._total * 45 // 100)
+        await primary.wait_for(self._total * 45 // 100, timedelta(seconds=self._patience))
         await primary.kill()
         screen.tell("Then it dies: its process gets SIGKILL, in the middle of what it is doing.")
 

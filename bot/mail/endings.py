@@ -134,15 +134,17 @@ async def _say_resend(tx: Tx, resend: Resend, kind: str, what: str) -> None:
 
 
 async def refuse(db: Database, work: Work, reason: str) -> None:
-    """A message that cannot be made: the campaign is paused by Holdfast and the team is told why."""
+    """A message that cannot be made: the campaign, or the resend, is paused by Holdfast and the team is told why."""
     async with db.transaction() as tx:
+        if not await sending.set_aside(tx, work, now(), reason):
+            return
         await timeline.record(
             tx,
             Entry(
                 kind="campaign.unusable",
                 actor=_WHO,
                 at=now(),
-                text=f"{work.name} cannot be sent: {reason}",
+                text=f"{work.name} cannot be sent and is paused: {reason}",
                 campaign_id=work.campaign_id,
                 resend_id=work.resend_id,
             ),

@@ -191,7 +191,8 @@ class Job:
         if self.in_flight == 0:
             return True
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._settled.wait(), within)
+            async with asyncio.timeout(within):
+                await self._settled.wait()
         return self.in_flight == 0
 
     async def give_up_leases(self) -> None:

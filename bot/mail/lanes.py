@@ -176,7 +176,8 @@ class Lane:
         if self._closing:  # the call to wake up for it came while this connection was busy
             return connection
         try:
-            await asyncio.wait_for(self._work.wait(), _IDLE_CLOSE if connection is not None else None)
+            async with asyncio.timeout(_IDLE_CLOSE if connection is not None else None):
+                await self._work.wait()
         except TimeoutError:
             if connection is not None:
                 self._connections.discard(connection)
@@ -201,7 +202,8 @@ class Lane:
     async def _rest(self, seconds: float) -> None:
         """Wait, but not when the lane closes."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._close_now.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._close_now.wait()
 
     async def _connect(self) -> Connection | None:
         try:

@@ -108,7 +108,8 @@ class Ledger:
         """Flush for ever. The last flush is the caller's, by `flush`, after cancelling this."""
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), FLUSH_EVERY.total_seconds())
+                async with asyncio.timeout(FLUSH_EVERY.total_seconds()):
+                    await self._wake.wait()
             self._wake.clear()
             try:
                 await asyncio.shield(self.flush())

@@ -1,7 +1,7 @@
 """The sender: drives every campaign and resend to where the database says it should be.
 
-The wish is in the database; this loop reads it every 50 ms. A campaign that is `sending` gets a job on the lane of
-its server; one that is `pausing` is stopped, settled and confirmed. One sender runs for a database (bot/mail/worker.py
+The wish is in the database; this loop reads it every 50 ms while it sends. A campaign that is `sending` gets a job
+on the lane of its server; one that is `pausing` is stopped, settled and confirmed. One sender runs for a database (bot/mail/worker.py
 holds the lock); with a crash the next one begins with bot/mail/recovery.py.
 """
 
@@ -38,6 +38,7 @@ from storage.sending import Carrier, Work
 log = structlog.get_logger()
 
 POLL = timedelta(milliseconds=50)
+POLL_IDLE = timedelta(milliseconds=200)
 SLOTS = 1024
 """Connections that one worker may hold over all servers."""
 _SETTLE_SECONDS = 10.0
@@ -58,7 +59,6 @@ class Sender:
         self._lanes: dict[int, Lane] = {}
         self._free_slots = list(range(SLOTS))
         self._drops: dict[Key, asyncio.Task[Job]] = {}
-        self._refused: dict[Key, str] = {}
         self._seen_suppressions = now()
         self._next_beat = now()
         self._stopping = asyncio.Event()
@@ -77,13 +77,19 @@ class Sender:
             while not self._stopping.is_set():
                 await self._poll()
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._stopping.wait(), POLL.total_seconds())
+                    async with asyncio.timeout(self._pause_between_looks()):
+                        await self._stopping.wait()
         finally:
             await self._wind_down(flushing)
 
     def stop(self) -> None:
         """Take nothing more; `run` returns when what was in flight has settled."""
         self._stopping.set()
+
+    def _pause_between_looks(self) -> float:
+        """Seconds. A pause must be seen at once; a start may take a moment, and an idle sender should cost nothing."""
+        busy = self._jobs or any(not drop.done() for drop in self._drops.values())
+        return (POLL if busy else POLL_IDLE).total_seconds()
 
     async def _poll(self) -> None:
         """One look at the database. When it does not answer, what runs goes on and the next look is tried again."""
@@ -144,13 +150,10 @@ class Sender:
                 job.start_over()
 
     async def _begin(self, key: Key, work: Work) -> Job | None:
-        """A job for new work. A message that cannot be compiled is said once and tried no more until a restart."""
-        if key in self._refused:
-            return None
+        """A job for new work. Where the message cannot be compiled, it is paused and the team is told why."""
         try:
             message = await prepare(self.db, self.settings, work)
         except BotError as error:
-            self._refused[key] = str(error)
             await endings.refuse(self.db, work, str(error))
             return None
         job = Job(

@@ -24,6 +24,8 @@ _SLOWEST, _FASTEST = timedelta(seconds=1), timedelta(seconds=0.1)
 _STALE = timedelta(minutes=5)
 """Evidence that waited longer than this, because nothing watched, says nothing of now."""
 _KEEP = timedelta(days=7)
+_END_OF_WINDOW = timedelta(minutes=2)
+"""Within this whoever ends a maintenance window has judged its server; a failure to do so must not hide an outage."""
 _log = structlog.get_logger(__name__)
 
 
@@ -88,8 +90,11 @@ class Watch:
     async def reconcile(self) -> None:
         """Open, reopen and close outages until they agree with the servers. Maintenance blocks only the opening."""
         async with self._db.read() as tx:
-            windows = await server_store.active_windows(tx, now())
-            down = [server for server in await outages.down_without_outage(tx) if server.id not in windows]
+            at = now()
+            away = await server_store.active_windows(tx, at)
+            # Whoever ends a window looks at the server first, and opens the outage if there is one.
+            judged = await server_store.ending_windows(tx, at, _END_OF_WINDOW)
+            down = [each for each in await outages.down_without_outage(tx) if each.id not in {*away, *judged}]
             up = await outages.up_in_outage(tx)
         for server in down:
             await self._guarded("open an outage", partial(self._outages.open_down, server), server)

@@ -9,15 +9,16 @@ import contextlib
 import json
 import os
 import re
+import secrets
 import signal
 import sys
 from asyncio.subprocess import Process
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from unittest import mock
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from structlog.testing import capture_logs
 
 from bot import terminal
@@ -31,6 +32,7 @@ from bot.terminal import ImportWish
 from storage import deliveries
 from storage.db import Database
 from storage.models import Campaign, CampaignState, DeliveryStatus, Outage, Post, Resend, Server, Timeline, Worker
+from storage.models import Message as MailRow
 from tests.seeds import add_campaign
 
 PATIENCE = 20.0
@@ -234,6 +236,10 @@ class Workplace:
         async with self.db.read() as tx:
             server_id = (await tx.scalars(select(Server.id).where(Server.name == server))).one()
         campaign_id = await add_campaign(self.db, server_id, recipients, name=name, state=CampaignState.SCHEDULED)
+        async with self.db.transaction() as tx:
+            await tx.execute(
+                update(MailRow).where(MailRow.campaign_id == campaign_id).values(key=secrets.token_hex(16))
+            )
         self.campaigns[campaign_id] = recipients
         return campaign_id
 
@@ -421,10 +427,10 @@ class Workplace:
 
 @contextlib.asynccontextmanager
 async def workplace(
-    folder: Path, database_url: str, *, own_processes: bool = False, **settings: str
+    folder: Path, database_url: str, *, own_processes: bool = False, settings: Mapping[str, str] | None = None
 ) -> AsyncIterator[Workplace]:
-    """Slack and the relays run. With `own_processes` the relays can be killed. Settings are given by their last words:
-    `outages__policy="tell"`. At the end of every story Slack objected to nothing.
+    """Slack and the relays run. With `own_processes` the relays can be killed. Settings are named by their last words,
+    as `outages__policy`. At the end of every story Slack objected to nothing.
     """
     async with contextlib.AsyncExitStack() as stack:
         slack = await stack.enter_async_context(FakeSlack())
@@ -437,7 +443,7 @@ async def workplace(
             primary = await stack.enter_async_context(Relay())
             backup = await stack.enter_async_context(Relay())
         here = Workplace(folder, database_url, slack, primary, backup)
-        here.settings |= {f"HOLDFAST_{name.upper()}": value for name, value in settings.items()}
+        here.settings |= {f"HOLDFAST_{name.upper()}": value for name, value in (settings or {}).items()}
         stack.push_async_callback(here.close)
         yield here
         await here.stop_process()

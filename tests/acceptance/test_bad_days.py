@@ -79,14 +79,15 @@ async def test_relays_fall_silent_at_every_stage(database_url: str, tmp_path: Pa
             "sending__settle_timeout": "0.5",
             "probes__sending_failures_to_open": "10",
         }
-        office = await stack.enter_async_context(workplace(tmp_path, database_url, **hasty))
+        office = await stack.enter_async_context(workplace(tmp_path, database_url, settings=hasty))
         for stage, relay in relays.items():
             office.settings[f"HOLDFAST_SERVERS__AT_{stage.upper()}__HOST"] = relay.host
             office.settings[f"HOLDFAST_SERVERS__AT_{stage.upper()}__PORT"] = str(relay.port)
             office.settings[f"HOLDFAST_SERVERS__AT_{stage.upper()}__RATE_PER_SECOND"] = "100"
         await stack.enter_async_context(office.bot())
+        campaigns = {}
         for stage, relay in relays.items():
-            await office.campaign(150, f"mail-{stage}", server=f"at_{stage}")
+            campaigns[stage] = await office.campaign(150, f"mail-{stage}", server=f"at_{stage}")
             await office.type(office.maria, f"/campaign start mail-{stage}", f"mail-{stage}")
             await relay.wait_for(10)
             await relay.behave(hang(stage))
@@ -97,7 +98,7 @@ async def test_relays_fall_silent_at_every_stage(database_url: str, tmp_path: Pa
             alert = await office.message(f"at_{stage} is down", within=2 * PATIENCE)
             assert f"at {stage}" in _failed(office, alert)
             await office.message(f"mail-{stage} is paused", thread_of=alert, within=2 * PATIENCE)
-            counts = await office.counts(next(id_ for id_ in office.campaigns if await _is(office, id_, stage)))
+            counts = await office.counts(campaigns[stage])
             assert counts["delivered"] == len(relay.messages)
             assert sum(counts.values()) == 150
         await office.posted()
@@ -107,7 +108,3 @@ async def test_relays_fall_silent_at_every_stage(database_url: str, tmp_path: Pa
 def _failed(office: Workplace, alert: Message) -> str:
     """The line of the headline that says what failed."""
     return next(line for line in office.slack.plain(alert).splitlines() if line.startswith("Failed:"))
-
-
-async def _is(office: Workplace, campaign_id: int, stage: str) -> bool:
-    return (await office.campaign_row(campaign_id)).name == f"mail-{stage}"

@@ -21,7 +21,7 @@ async def test_the_customers_of_an_outage_are_told_once(database_url: str, tmp_p
             "notices__webhook_url": receiver.url,
             "notices__webhook_secret": SECRET,
         }
-        async with workplace(tmp_path, database_url, **notices) as office, office.bot():
+        async with workplace(tmp_path, database_url, settings=notices) as office, office.bot():
             assert isinstance(office.primary, Relay)
             assert isinstance(office.backup, Relay)
             # Sixty people are on both lists.

@@ -76,7 +76,10 @@ async def test_it_leaves_nothing_behind_when_it_is_stopped_in_the_middle(
 ) -> None:
     telling = await demo("--recipients", "1000")
     assert telling.stdout is not None
-    await telling.stdout.readuntil(b"The outage")
+    try:
+        await telling.stdout.readuntil(b"The outage")
+    except asyncio.IncompleteReadError as early:
+        pytest.fail(f"{early.partial.decode()}\n{(await telling.communicate())[1].decode()}")
     # The pipes end only when the bot, its sender and the relays, which share them, have ended as well.
     telling.send_signal(number)
     _, err = await telling.communicate()

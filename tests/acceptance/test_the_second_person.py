@@ -33,7 +33,7 @@ async def test_a_role_that_was_taken_away_counts_at_the_click(database_url: str,
 
 
 async def test_an_approval_that_comes_too_late_sends_nothing(database_url: str, tmp_path: Path) -> None:
-    async with workplace(tmp_path, database_url, approvals__expires_after="2") as office, office.bot():
+    async with workplace(tmp_path, database_url, settings={"approvals__expires_after": "PT2S"}) as office, office.bot():
         card = await _plan(office)
         await office.shows(card, "expired")
         assert buttons(card) == []

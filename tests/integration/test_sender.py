@@ -278,3 +278,16 @@ async def test_a_pause_is_confirmed_when_nothing_of_it_runs(db: Database, databa
         row = await tx.get_one(Campaign, campaign)
     assert row.slipped == 0
     assert row.confirmed_at is not None
+
+
+async def test_a_message_that_cannot_be_made_pauses_its_campaign_and_says_why(
+    db: Database, database_url: str, tmp_path: Path, relay: Relay
+) -> None:
+    campaign = await add_campaign(db, await add_server(db, "primary", relay.port), 10, text="Hello {{ surname }}")
+    async with running(db, database_url, tmp_path):
+        await until_state(db, campaign, CampaignState.PAUSED)
+    async with db.read() as tx:
+        said = (await tx.scalars(select(Timeline.text))).all()
+    assert relay.count == 0
+    assert len(said) == 1
+    assert "surname" in said[0]
