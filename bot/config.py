@@ -2,9 +2,10 @@
 
 import os
 import secrets
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -15,7 +16,6 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -204,13 +204,13 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        raise SettingsError(_sentence(error.errors()[0])) from None
+        raise SettingsError(_sentence(dict(error.errors()[0]))) from None
     except (OSError, ValueError) as error:
         name = os.environ.get("HOLDFAST_CONFIG", "holdfast.toml")
         raise SettingsError(f"{name} cannot be read: {error}. Correct the file and start again.") from None
 
 
-def _sentence(detail: ErrorDetails) -> str:
+def _sentence(detail: Mapping[str, Any]) -> str:
     """One sentence for pydantic's first complaint, with the setting's name as one writes it."""
     path = [str(part) for part in detail["loc"]]
     if not path:

@@ -21,7 +21,7 @@ def yes() -> bool:
 
 async def eventually(happened: Callable[[], bool]) -> None:
     """Lets the others work until this is so; what never happens ends with pytest's own time limit."""
-    while not happened():  # noqa: ASYNC110 - what happens is the other side's, it sets no event of ours
+    while not happened():
         await asyncio.sleep(0.001)
 
 

@@ -1,8 +1,8 @@
 """The sender: drives every campaign and resend to where the database says it should be.
 
 The wish is in the database; this loop reads it every 50 ms while it sends. A campaign that is `sending` gets a job
-on the lane of its server; one that is `pausing` is stopped, settled and confirmed. One sender runs for a database (bot/mail/worker.py
-holds the lock); with a crash the next one begins with bot/mail/recovery.py.
+on the lane of its server; one that is `pausing` is stopped, settled and confirmed. One sender runs for a database
+(bot/mail/worker.py holds the lock); after a crash the next one begins with bot/mail/recovery.py.
 """
 
 import asyncio

@@ -296,7 +296,7 @@ class Workplace:
         """Wait for what only the database shows."""
         try:
             async with asyncio.timeout(PATIENCE):
-                while not await check():  # noqa: ASYNC110  it is another process that changes the database
+                while not await check():
                     await asyncio.sleep(0.05)
         except TimeoutError:
             raise AssertionError(f"There never was {what}.\n{self.slack.describe(self.ops)}") from None

@@ -100,7 +100,7 @@ async def until_mailed(here: World) -> None:
 
 async def eventually(so: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(30):
-        while not await so():  # noqa: ASYNC110  a database tells nobody, it is asked
+        while not await so():
             await asyncio.sleep(0.02)
 
 

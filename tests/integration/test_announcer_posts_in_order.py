@@ -73,7 +73,7 @@ async def waiting(db: Database) -> posts.Trouble:
 
 async def nothing_waits(db: Database) -> None:
     async with asyncio.timeout(10):
-        while (await waiting(db)).waiting:  # noqa: ASYNC110  a database tells nobody, it is asked
+        while (await waiting(db)).waiting:
             await asyncio.sleep(0.01)
 
 

@@ -31,7 +31,7 @@ async def error_saying(db: Database, words: str = "") -> None:
     """Returns when a post waits with an error that says this."""
     async with asyncio.timeout(10):
         # A database tells nobody, it is asked.
-        while (error := (await waiting(db)).error) is None or words not in error:  # noqa: ASYNC110  see above
+        while (error := (await waiting(db)).error) is None or words not in error:
             await asyncio.sleep(0.01)
 
 

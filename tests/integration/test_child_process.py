@@ -25,7 +25,7 @@ async def says(path: Path, text: str, times: int = 1) -> None:
     """Returns when the child has written this."""
     async with asyncio.timeout(20):
         # A file tells nobody that it was written, so it is looked at.
-        while not await asyncio.to_thread(lambda: path.exists() and path.read_text().count(text) >= times):  # noqa: ASYNC110
+        while not await asyncio.to_thread(lambda: path.exists() and path.read_text().count(text) >= times):
             await asyncio.sleep(0.01)
 
 

@@ -106,7 +106,7 @@ async def smtp_sink(*options: str) -> AsyncIterator[int]:
     process = await asyncio.create_subprocess_exec(*command)
     try:
         async with asyncio.timeout(10):
-            while (await probe(Target(host="127.0.0.1", port=port))).reason is Reason.REFUSED:  # noqa: ASYNC110  no event tells that another program listens
+            while (await probe(Target(host="127.0.0.1", port=port))).reason is Reason.REFUSED:
                 await asyncio.sleep(0.02)
         yield port
     finally:

@@ -114,5 +114,5 @@ async def test_nothing_is_lost_or_doubled_when_people_and_the_watch_act_at_once(
 
 async def _until_open(here: World) -> None:
     async with asyncio.timeout(20):
-        while not await here.outages():  # noqa: ASYNC110  the database tells nobody that a row has come
+        while not await here.outages():
             await asyncio.sleep(0.01)

@@ -170,7 +170,7 @@ async def test_kill_9_in_the_middle_of_sending_loses_nobody(tmp_path: Path, afte
     )
     assert process.stdout is not None
     assert await process.stdout.readline() == b"ready\n"
-    while not dots.exists() or dots.stat().st_size < after * 8:  # noqa: ASYNC110 - it tells us by its file alone
+    while not dots.exists() or dots.stat().st_size < after * 8:
         await asyncio.sleep(0.001)
     process.send_signal(signal.SIGKILL)
     await process.wait()
