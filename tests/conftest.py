@@ -41,6 +41,11 @@ def postgres_admin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield given
         return
     server = get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="stop")
+    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+        # Nothing of it outlives the tests, so nothing of it has to outlive a power cut.
+        for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+            connection.execute(f"ALTER SYSTEM SET {setting} = off")
+        connection.execute("SELECT pg_reload_conf()")
     try:
         yield server.get_uri()
     finally:

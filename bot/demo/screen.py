@@ -11,9 +11,9 @@ from bot.demo.fakeslack import FakeSlack, Message
 from bot.slack.plain import plain
 
 _WIDEST = 110
-_READ_PER_SECOND = 60
+_READ_PER_SECOND = 90
 """Characters that a person reads in a second, with a glance at the shape of it."""
-_LONGEST_READ = 6.0
+_LONGEST_READ = 4.0
 _FOREVER = 1e6  # seconds
 
 

@@ -225,7 +225,7 @@ class Story:
             ("Recipients", counts.recipients, ""),
             ("Delivered", counts.delivered, "people whose message a relay has"),
             ("Sent again", counts.resent, "after two people had agreed"),
-            ("Unknown", counts.unknown, "in flight when the relay died; listed by name, not mailed again"),
+            ("Unknown", counts.unknown, "in flight when the relay died, so not mailed again"),
             ("Lost", counts.lost, ""),
             ("Mailed twice", counts.duplicates, ""),
         ]

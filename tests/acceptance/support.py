@@ -28,6 +28,7 @@ from bot.config import load_settings
 from bot.demo.fakeslack import Channel, Delivery, FakeSlack, Message, User
 from bot.demo.fakeslack.workspace import interactive
 from bot.demo.relays import Received, Relay, RelayProcess
+from bot.slack.pace import Pace
 from bot.terminal import ImportWish
 from storage import deliveries
 from storage.db import Database
@@ -37,7 +38,9 @@ from tests.seeds import add_campaign
 
 PATIENCE = 20.0
 """Seconds until something that should be seen counts as missing; machines are slow at times."""
-_NOT_REALLY_WRONG = ("Slack cannot be reached",)
+
+NO_ALARM = {"probes__sending_failures_to_open": "1000"}
+"""For stories in which half of the mail is turned away, and that is no outage."""
 
 
 class Workplace:
@@ -64,6 +67,8 @@ class Workplace:
         self.ana: User = slack.add_user("ana", real_name="Ana")
         self.log = folder / "holdfast.log"
         self.settings = self._settings()
+        self.expected_errors: tuple[str, ...] = ()
+        """What Holdfast logs as an error in this story, and should."""
         self.process: Process | None = None
         self.campaigns: dict[int, int] = {}
         """Campaign id -> how many recipients it has; the truth is compared with these."""
@@ -110,7 +115,9 @@ class Workplace:
     @contextlib.asynccontextmanager
     async def bot(self) -> AsyncIterator[Bot]:
         """The bot in this process, connected, with its sender at work. What it logs as an error fails the story."""
-        with self.environment(), capture_logs() as logged:
+        # One message a second is what Slack takes; this one takes more, and nobody has to wait for it.
+        hasty = mock.patch.dict(Pace.__init__.__kwdefaults__, {"burst": 100, "per_second": 100.0})
+        with self.environment(), hasty, capture_logs() as logged:
             bot = Bot(load_settings())
             try:
                 await bot.start()
@@ -119,7 +126,8 @@ class Workplace:
                 yield bot
             finally:
                 await bot.stop()
-        assert [entry for entry in logged if entry["log_level"] in {"error", "critical"}] == []
+        wrong = [entry for entry in logged if entry["log_level"] in {"error", "critical"}]
+        assert [entry for entry in wrong if entry["event"] not in self.expected_errors] == []
 
     async def start_process(self) -> None:
         """`holdfast run`, connected, with its sender at work."""
@@ -422,7 +430,8 @@ class Workplace:
         """The log of `holdfast run` has no error."""
         text = self.log.read_text() if self.log.exists() else ""
         plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
-        assert [line for line in plain.splitlines() if re.search(r"\[(error|critical) *\]", line)] == []
+        wrong = [line for line in plain.splitlines() if re.search(r"\[(error|critical) *\]", line)]
+        assert [line for line in wrong if not any(words in line for words in self.expected_errors)] == []
 
 
 @contextlib.asynccontextmanager

@@ -74,6 +74,31 @@ async def test_a_server_that_does_not_come_back_is_an_outage(database_url: str, 
         await office.assert_nobody_lost()
 
 
+async def test_a_restart_between_the_plan_and_its_start_loses_nothing(database_url: str, tmp_path: Path) -> None:
+    async with workplace(tmp_path, database_url) as office:
+        async with office.bot():
+            campaign_id = await office.campaign(400)
+            card = await _planned(office)
+            await office.type(office.maria, "/campaign start spring-sale", "spring-sale")
+            await office.arrived(30)
+
+        # Nothing runs as the window begins. The next start finds it in the table.
+        with time_machine.travel(_tomorrow_at(3), tick=True) as clock:
+            async with office.bot():
+                await office.message("The maintenance of primary has begun", thread_of=card)
+                await office.message("spring-sale is paused", thread_of=card)
+                await office.press(office.ben, card, "maintenance.cancel")
+                await office.shows(card, "The maintenance of primary is over")
+                await office.state(campaign_id, CampaignState.FINISHED)
+                await office.posted()
+                clock.move_to(_tomorrow_at(5))
+                await office.type(office.ben, "/maintenance list", "over")
+
+        assert len(await office.outages()) == 0
+        office.assert_nobody_twice()
+        await office.assert_nobody_lost()
+
+
 async def _planned(office: Workplace) -> Message:
     """From two in the night until four, on Maria's clock. The card in the channel."""
     line = "/maintenance schedule primary tomorrow 02:00 for 2h new disks"

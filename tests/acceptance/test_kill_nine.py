@@ -8,7 +8,7 @@ import pytest
 from bot.demo.fakeslack import Message
 from bot.demo.relays import Relay, reply, slow
 from storage.models import CampaignState
-from tests.acceptance.support import Workplace, workplace
+from tests.acceptance.support import NO_ALARM, Workplace, workplace
 
 AN_AGE = timedelta(minutes=5)
 IN_FLIGHT = 10
@@ -50,7 +50,7 @@ async def test_bot_and_sender_are_killed_in_the_middle_of_a_campaign(database_ur
 
 @pytest.mark.slow
 async def test_bot_and_sender_are_killed_in_the_middle_of_a_resend(database_url: str, tmp_path: Path) -> None:
-    async with workplace(tmp_path, database_url) as office:
+    async with workplace(tmp_path, database_url, settings=NO_ALARM) as office:
         await office.start_process()
         campaign_id = await office.campaign(160)
         card = await _half_of_it_is_planned_again(office, campaign_id)

@@ -9,11 +9,11 @@ from bot.demo.fakeslack import Message
 from bot.demo.relays import Received, Relay, reply
 from bot.mail.links import Links
 from storage.models import CampaignState
-from tests.acceptance.support import Workplace, buttons, workplace
+from tests.acceptance.support import NO_ALARM, Workplace, buttons, workplace
 
 
 async def test_a_role_that_was_taken_away_counts_at_the_click(database_url: str, tmp_path: Path) -> None:
-    async with workplace(tmp_path, database_url) as office:
+    async with workplace(tmp_path, database_url, settings=NO_ALARM) as office:
         async with office.bot():
             card = await _plan(office)
             await office.posted()
@@ -33,7 +33,8 @@ async def test_a_role_that_was_taken_away_counts_at_the_click(database_url: str,
 
 
 async def test_an_approval_that_comes_too_late_sends_nothing(database_url: str, tmp_path: Path) -> None:
-    async with workplace(tmp_path, database_url, settings={"approvals__expires_after": "PT2S"}) as office, office.bot():
+    soon = NO_ALARM | {"approvals__expires_after": "PT2S"}
+    async with workplace(tmp_path, database_url, settings=soon) as office, office.bot():
         card = await _plan(office)
         await office.shows(card, "expired")
         assert buttons(card) == []
@@ -47,7 +48,7 @@ async def test_an_approval_that_comes_too_late_sends_nothing(database_url: str, 
 
 
 async def test_a_plan_that_changed_cannot_be_approved_any_more(database_url: str, tmp_path: Path) -> None:
-    async with workplace(tmp_path, database_url) as office, office.bot() as bot:
+    async with workplace(tmp_path, database_url, settings=NO_ALARM) as office, office.bot() as bot:
         card = await _plan(office)
         # One of the twenty says in the meantime that they want no mail, by the link that every mail has.
         n = min(set(range(1, 41)) - {_number(message) for message in office.received()})
