@@ -103,7 +103,8 @@ class Access:
         ]
         who = f"Ask {', '.join(holders[:5])}." if holders else _nobody(role)
         noun, _, verb = permission.partition(".")
-        raise NotAllowedError(f"You may not {verb} a {noun}: that needs the role {role}. {who}")
+        article = "an" if noun[0] in "aeiou" else "a"
+        raise NotAllowedError(f"You may not {verb} {article} {noun}: that needs the role {role}. {who}")
 
 
 def _nobody(role: Role) -> str:

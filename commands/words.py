@@ -35,9 +35,6 @@ class Words:
         self.left = text.strip()
         self.usage = usage
 
-    def __bool__(self) -> bool:
-        return bool(self.left)
-
     def word(self, what: str) -> str:
         """The next word, or several in quotes. Raises BadInputError that names `what` is missing."""
         word = self.maybe()

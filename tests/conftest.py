@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from itertools import count
@@ -34,22 +35,24 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres_admin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_admin() -> Iterator[str]:
     """The URL of a PostgreSQL server: the one in TEST_POSTGRES_URL, or one that is started for the tests."""
     given = os.environ.get("TEST_POSTGRES_URL")
     if given:
         yield given
         return
-    server = get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="stop")
-    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
-        # Nothing of it outlives the tests, so nothing of it has to outlive a power cut.
-        for setting in ("fsync", "synchronous_commit", "full_page_writes"):
-            connection.execute(f"ALTER SYSTEM SET {setting} = off")
-        connection.execute("SELECT pg_reload_conf()")
-    try:
-        yield server.get_uri()
-    finally:
-        server.cleanup()
+    # Not below pytest's own folder, which another run of the tests may tidy away.
+    with tempfile.TemporaryDirectory(prefix="holdfast-postgres-") as folder:
+        server = get_server(folder, cleanup_mode="stop")
+        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+            # Nothing of it outlives the tests, so nothing of it has to outlive a power cut.
+            for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+                connection.execute(f"ALTER SYSTEM SET {setting} = off")
+            connection.execute("SELECT pg_reload_conf()")
+        try:
+            yield server.get_uri()
+        finally:
+            server.cleanup()
 
 
 def _postgres_database(admin: str, name: str, template: str = "template1") -> str:

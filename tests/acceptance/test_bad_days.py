@@ -10,7 +10,8 @@ import pytest
 from bot.demo.fakeslack import Message
 from bot.demo.relays import Relay, Stage, hang, refuse
 from storage.models import CampaignState
-from tests.acceptance.support import PATIENCE, Workplace, workplace
+from tests.acceptance.running import PATIENCE
+from tests.acceptance.support import Workplace, workplace
 
 ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 STAGES: tuple[Stage, ...] = ("greeting", "ehlo", "mail", "rcpt", "data", "dot")

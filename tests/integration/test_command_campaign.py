@@ -37,6 +37,14 @@ async def test_pause_and_resume_say_what_they_did_and_how_to_undo_it(world: Worl
     assert await world.state(campaign) == "sending"
 
 
+async def test_a_reason_as_long_as_slack_lets_one_type_is_kept_and_shown_in_short(world: World) -> None:
+    await world.campaign()
+    await world.type(f"/campaign pause spring-sale {'<price> & more ' * 260}")
+    said = await world.type("/campaign status spring-sale")
+    assert "paused by @U0MARIA" in said
+    assert "<price> & more" in said
+
+
 async def test_all_campaigns_are_paused_and_resumed_at_once(world: World) -> None:
     await world.campaign()
     await world.campaign(name="news")

@@ -76,7 +76,7 @@ def test_words_come_one_after_the_other_and_the_rest_as_it_was_typed() -> None:
     words = Words("  spring-sale   the price\n is  wrong ", "/x")
     assert words.word("which campaign") == "spring-sale"
     assert words.rest() == "the price\n is  wrong"
-    assert not words
+    assert words.left == ""
 
 
 @pytest.mark.parametrize(
@@ -264,4 +264,4 @@ def test_reading_word_by_word_always_comes_to_an_end(text: str) -> None:
     words = Words(text, USAGE)
     for _ in range(len(text) + 1):
         words.maybe()
-    assert not words
+    assert words.left == ""

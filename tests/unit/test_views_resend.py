@@ -10,7 +10,8 @@ from bot.demo.fakeslack.limits import MESSAGE_SIZE, block_problems, text_size
 from bot.services.resend_shapes import Carrier, Progress, ResendStatus
 from bot.slack.blocks import View
 from bot.slack.plain import plain
-from bot.slack.views.resend import card, listing
+from bot.slack.views.resend import card
+from bot.slack.views.resend_replies import listing
 from storage.models import Approval, Resend
 
 NOON = datetime(2026, 3, 29, 12, 0, tzinfo=UTC)
@@ -208,6 +209,7 @@ def test_the_list_is_one_line_each() -> None:
     view = listing([resend(), resend(id=3, state="pausing", wish="cancelled", outage_id=None)])
     assert block_problems(view.blocks) == []
     lines = shown(view).splitlines()
-    assert lines[0].startswith("4  planned, 612 messages, outage #3, asked by @U0MARIA")
-    assert lines[1].startswith("3  being cancelled")
-    assert "/resend plan" in shown(listing([]))
+    assert lines[0] == "2 resends, the newest first"
+    assert lines[1].startswith("🟡 planned  4 · 612 messages · outage #3 · by @U0MARIA")
+    assert lines[2].startswith("🟠 being cancelled  3")
+    assert "/resend plan" in listing([]).text

@@ -64,8 +64,8 @@ def status(shown: CampaignStatus, unknown: Sequence[str] = ()) -> View:
     """`/campaign status`. `unknown` are the addresses of which nobody knows whether they got it, or some of them."""
     campaign = shown.campaign
     done = campaign.recipients - shown.to_go
-    line = f"{campaign.name} {_phrase(shown)}"
-    body = [f"{_LOOKS[CampaignState(campaign.state)]} *{escape(campaign.name)}* {safe(_phrase(shown))}"]
+    phrase = safe(clip(_phrase(shown), _LONG_TEXT))
+    body = [f"{_LOOKS[CampaignState(campaign.state)]} *{escape(campaign.name)}* {phrase}"]
     body.append(bar(done, campaign.recipients))
     if shown.obstacle:
         body.append(f"⚠️ {safe(shown.obstacle)}")
@@ -76,7 +76,7 @@ def status(shown: CampaignStatus, unknown: Sequence[str] = ()) -> View:
     made = [blocks.section("\n".join(body)), blocks.fields(_facts(shown))]
     if unknown:
         made.append(blocks.section(_unknown(unknown, shown.counts[DeliveryStatus.UNKNOWN])))
-    return View(safe(line), [*made, blocks.context(_next(shown))])
+    return View(f"{campaign.name} {phrase}", [*made, blocks.context(_next(shown))])
 
 
 def _phrase(shown: CampaignStatus) -> str:

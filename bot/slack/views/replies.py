@@ -9,7 +9,8 @@ from bot.slack.blocks import Block, View, clip, escape
 from bot.slack.views.timeline import safe
 
 NO_DATA = "no data"
-_CELL_MAX = 40
+_CELL_MAX = 63  # as long as a name may be: a name that is cut cannot be typed
+_TEXT_MAX = 3_800
 # Slack refuses messages of about 13,200 characters (https://github.com/slackapi/bolt-js/issues/2509).
 _MESSAGE_MAX = 9_000
 _CHUNK = 2_800
@@ -17,7 +18,7 @@ _CHUNK = 2_800
 
 def said(text: str) -> View:
     """The sentences of a service, in which what people and servers wrote is harmless."""
-    return View(safe(text))
+    return View(safe(clip(text, _TEXT_MAX)))
 
 
 def usage(about: str, lines: Sequence[tuple[str, str]], example: str) -> View:

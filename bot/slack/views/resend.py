@@ -1,6 +1,6 @@
 """The card of a resend: the plan with its counts, then one message whose bar grows, then what came of it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from bot.services.resend_shapes import Carrier, ResendStatus
 from bot.services.when import lasting
@@ -22,19 +22,6 @@ def card(status: ResendStatus) -> View:
     if status.canary_done:
         return _canary_done(status)
     return _CARDS[ResendState(resend.state)](status)
-
-
-def listing(rows: Sequence[Resend]) -> View:
-    """`/resend list`: the newest first, one line each."""
-    if not rows:
-        return View("No resend has been planned yet.", [blocks.section("No resend has been planned yet: /resend plan")])
-    lines = [
-        f"*{row.id}*  {_state(row)}, {count(row.total, 'message')}"
-        f"{f', outage #{row.outage_id}' if row.outage_id else ''}, asked by {safe(row.requested_by)} "
-        f"{blocks.time(row.created_at)}"
-        for row in rows
-    ]
-    return View(f"{count(len(rows), 'resend')}, the newest first.", [blocks.section("\n".join(lines))])
 
 
 # --- One function a state ------------------------------------------------------------------------------------------
@@ -329,12 +316,6 @@ def _duration(status: ResendStatus) -> str:
 def _note(resend: Resend) -> str:
     note = resend.note or ""
     return f"{safe(note[:1].upper() + note[1:])}." if note else ""
-
-
-def _state(resend: Resend) -> str:
-    if resend.state == ResendState.PAUSING:
-        return "being cancelled" if resend.wish == ResendState.CANCELLED else "stopping"
-    return str(resend.state)
 
 
 def _footer(status: ResendStatus) -> str:
