@@ -106,7 +106,7 @@ async def test_what_is_closed_to_others_is_refused(world: World) -> None:
     await world.type("/outage declare primary it is slow", GUEST)
     await world.type("/outage ack", GUEST)
     await world.type("/outage update it is not my fault", GUEST)
-    await world.refused("/outage resolve over", "You may not resolve a outage|needs the role responder", GUEST)
+    await world.refused("/outage resolve over", "You may not resolve an outage: that needs the role responder", GUEST)
 
 
 async def test_the_second_who_takes_it_is_told_of_the_first(world: World) -> None:
