@@ -25,3 +25,8 @@ class UtcDateTime(TypeDecorator[datetime]):
             return None
         aware: datetime = value if value.tzinfo else value.replace(tzinfo=UTC)
         return aware.astimezone(UTC)
+
+
+def sqlite_time(at: datetime) -> str:
+    """An aware time as SQLAlchemy stores it on SQLite, for statements that bypass its types."""
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")

@@ -25,8 +25,8 @@ from storage.sending import Work
 
 log = structlog.get_logger()
 
-LEASE_ROWS = 500
-REFILL_BELOW = 250
+LEASE_ROWS = 1_000
+REFILL_BELOW = 500
 TRIES_MAX = 3
 """Connections that one delivery may lose before it counts as failed; it must not hold up the others for ever."""
 _ENDINGS_REMEMBERED = 20_000

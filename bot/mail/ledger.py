@@ -1,7 +1,7 @@
 """Results on their way from the wire to the ledger: nothing is forgotten before the database has it.
 
 A result is in the journal from the moment the server answered. It is written to the database with the others of the
-last 50 ms in one transaction, together with the per-minute counts, the evidence about servers, the suppressions and
+last 100 ms in one transaction, together with the per-minute counts, the evidence about servers, the suppressions and
 the end of leases; only then does the journal let go of it. While the database does not take results (a full disk, a
 lock), no further message leaves.
 """
@@ -24,8 +24,8 @@ from storage.models import Evidence
 
 log = structlog.get_logger()
 
-FLUSH_EVERY = timedelta(milliseconds=50)
-FLUSH_AT = 500
+FLUSH_EVERY = timedelta(milliseconds=100)
+FLUSH_AT = 1_000
 BACKLOG_MAX = 5_000
 """Results that may wait for the database before sending stops; far below what the journal holds."""
 

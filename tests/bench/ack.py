@@ -31,7 +31,7 @@ from tests.seeds import add_campaign, add_server, state_of, wish
 CONNECTIONS = 16
 ROUND_SECONDS = 2.0
 ROUNDS = 4
-RECIPIENTS = 100_000
+RECIPIENTS = 300_000
 SECRET = "a signing secret for a minute"
 TOKEN = "xoxb-bench"
 _SENDER = "from bot.config import load_settings; from bot.mail.worker import run_worker; run_worker(load_settings())"
