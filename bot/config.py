@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
@@ -56,10 +57,16 @@ class RoleSettings(_Section):
     admin: list[str] = []
 
 
+def _seconds(value: object) -> object:
+    """In the environment a number arrives as text."""
+    return float(value) if isinstance(value, str) and value.replace(".", "", 1).isdecimal() else value
+
+
 class ApprovalSettings(_Section):
     second_person_above: int = Field(default=0, ge=0)
     """Mail to more recipients than this needs a second person. 0: always."""
-    expires_after: timedelta = timedelta(hours=2)
+    expires_after: Annotated[timedelta, BeforeValidator(_seconds)] = timedelta(hours=2)
+    """Seconds, or an ISO 8601 duration as PT2H."""
 
 
 class OutageSettings(_Section):

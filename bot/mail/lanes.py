@@ -156,7 +156,10 @@ class Lane:
         """Send one row. False when there is nothing to do; True without a send where a connection is missing."""
         if connection is None or not connection.is_open:
             return self._has_work()
-        await self._pace()
+        if self.carrier.rate_per_second is not None:
+            if not self._has_work():
+                return False  # a connection without work takes no place in the queue
+            await self._pace(self.carrier.rate_per_second)
         taken = self._next()
         if taken is None:
             return False
@@ -218,11 +221,8 @@ class Lane:
         self._backoff = _BACKOFF_FIRST
         return connection
 
-    async def _pace(self) -> None:
-        """Keep within the server's messages a second, over all connections of this lane."""
-        rate = self.carrier.rate_per_second
-        if rate is None:
-            return
+    async def _pace(self, rate: int) -> None:
+        """Keep within `rate` messages a second, over all connections of this lane."""
         loop = asyncio.get_running_loop()
         start = max(self._next_send, loop.time())
         self._next_send = start + 1 / rate

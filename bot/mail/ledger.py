@@ -115,7 +115,8 @@ class Ledger:
                 await asyncio.shield(self.flush())
             except StorageError as error:
                 if self.stuck is None:
-                    log.exception("the ledger cannot be written; sending stops until it can")
+                    # A known state with a sentence: a traceback would only hide it.
+                    log.error("the ledger cannot be written; sending stops until it can", reason=str(error))  # noqa: TRY400
                 self.stuck = str(error)
                 await asyncio.sleep(1)
             else:
