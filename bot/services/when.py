@@ -68,8 +68,9 @@ def parse_duration(text: str) -> timedelta:
         plain = re.sub(pattern, replacement, plain)
     if len(typed) > _TYPED_MAX or re.search(r"[:+-]|\d[/]\d", plain) or not re.search(r"[a-z]", plain):
         raise BadInputError(f'"{shown}" is not a duration I understand. {_DURATIONS}')
-    parsed = TimeLength(plain)
-    if not parsed.result.success or parsed.result.invalid or re.fullmatch(r"[a-z]+", plain):
+    # timelength reads these as numbers and stumbles over them.
+    parsed = None if re.search(r"inf|nan", plain) else TimeLength(plain)
+    if parsed is None or not parsed.result.success or parsed.result.invalid or re.fullmatch(r"[a-z]+", plain):
         raise BadInputError(f'"{shown}" is not a duration I understand. {_DURATIONS}')
     length = parsed.result.delta
     if length is None or length > _LONGEST:
