@@ -1,7 +1,7 @@
 """The database: SQLite in one file, or PostgreSQL by a URL. The only place where connections are made."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -72,12 +72,9 @@ class Database:
         Raises StorageError, with a sentence, when the database is locked, full, away or read-only.
         """
         try:
-            async with (
-                self._turn(),
-                AsyncSession(self._writer, expire_on_commit=False) as session,
-                session.begin(),
-            ):
+            async with self._turn(), _session(self._writer) as session:
                 yield session
+                await _to_its_end(session.commit())
         except (OperationalError, DBAPIError) as error:
             raise explain(error) from error
 
@@ -100,7 +97,7 @@ class Database:
     async def read(self) -> AsyncIterator[Tx]:
         """A consistent look at the database; nothing is written. Raises StorageError as `transaction` does."""
         try:
-            async with AsyncSession(self._engine, expire_on_commit=False) as session:
+            async with _session(self._engine) as session:
                 yield session
         except (OperationalError, DBAPIError) as error:
             raise explain(error) from error
@@ -139,6 +136,28 @@ class Database:
         await asyncio.shield(self._engine.dispose())
         if self._turns is not None:
             self._turns.close()
+
+
+@asynccontextmanager
+async def _session(engine: AsyncEngine) -> AsyncIterator[AsyncSession]:
+    """Rolls back at the end what was not committed."""
+    session = AsyncSession(engine, expire_on_commit=False)
+    try:
+        yield session
+    finally:
+        await _to_its_end(session.close())
+
+
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """A cancelled caller waits until `work` is done. Cut in its middle, a commit would be one of which nobody knows
+    whether it happened, and a connection on its way back to the pool would be lost to it.
+    """
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        raise
 
 
 def _parsed(url: str) -> URL:

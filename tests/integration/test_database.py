@@ -1,5 +1,6 @@
 """The database: both kinds, migrations, and its refusals in sentences."""
 
+import asyncio
 import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
@@ -105,3 +106,29 @@ async def test_a_server_that_is_away_is_a_sentence() -> None:
             await database.revision()
     finally:
         await database.close()
+
+
+async def test_a_caller_cancelled_at_any_moment_breaks_no_connection(
+    db: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    # More at once than the pool keeps open, so that some connections are closed on their way back.
+    at_once = 8
+    for steps in range(40):
+        tasks = [asyncio.create_task(_look_and_write(db, number)) for number in range(at_once)]
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        await asyncio.sleep(steps / 4000)
+        for task in tasks:
+            task.cancel()
+        for ended in await asyncio.gather(*tasks, return_exceptions=True):
+            assert ended is None or isinstance(ended, asyncio.CancelledError)
+    assert [each.getMessage() for each in caplog.records if each.name.startswith("sqlalchemy")] == []
+    async with db.transaction() as tx:
+        await tx.execute(text("UPDATE suppressions SET reason = reason"))
+
+
+async def _look_and_write(db: Database, number: int) -> None:
+    async with db.read() as tx:
+        await tx.execute(text("SELECT 1"))
+    async with db.transaction() as tx:
+        await tx.execute(text("UPDATE suppressions SET reason = :reason"), {"reason": f"complaint {number}"})
