@@ -72,10 +72,21 @@ def demo(
     database_url: Annotated[
         str | None, typer.Option(metavar="URL", help="An empty database to play in; SQLite in a temporary folder else.")
     ] = None,
+    page: Annotated[
+        bool, typer.Option("--page", help="Only the workspace in your browser, without the story: break things there.")
+    ] = False,
 ) -> None:
-    """Watch a whole email outage being handled, with real SMTP, a real database and a Slack on this machine."""
+    """Watch a whole email outage being handled, with real SMTP, a real database and a Slack on this machine.
+
+    The Slack is also a page in your browser, whose address is printed first; after the story it stays until Ctrl-C.
+    """
+    from bot.demo.playing import open_workspace  # noqa: PLC0415  # as in `run`
     from bot.demo.story import Options, tell  # noqa: PLC0415  # as in `run`
 
+    if page and (script or as_json or comes_back):
+        raise BadInputError("--page is the workspace without the story: it goes with --recipients and --database-url.")
+    if page:
+        raise typer.Exit(asyncio.run(open_workspace(recipients, database_url)))
     options = Options(
         recipients=recipients,
         paced=not script,
@@ -83,6 +94,8 @@ def demo(
         as_json=as_json,
         comes_back=comes_back,
         database_url=database_url,
+        page=not script,
+        stays=not script and sys.stdin.isatty(),
     )
     raise typer.Exit(asyncio.run(tell(options)))
 
@@ -181,6 +194,21 @@ def notice(
     )
     print(shown.text)  # noqa: T201  # the answer of the command
     _aside(shown.aside)
+
+
+@app.command()
+def manifest(
+    mode: Annotated[str, typer.Option(metavar="socket|http", help="How Slack's requests come in.")] = "socket",
+    url: Annotated[
+        str | None, typer.Option(metavar="URL", help="Your public address, as https://holdfast.example.com")
+    ] = None,
+) -> None:
+    """Print the Slack app's manifest, to be pasted at https://api.slack.com/apps under "From a manifest"."""
+    from bot.slack.manifest import manifest as made  # noqa: PLC0415  # as in `run`
+
+    if mode not in {"socket", "http"}:
+        raise BadInputError(f"--mode is socket or http, not {mode}.")
+    print(made(http=mode == "http", url=url or _settings().public_url), end="")  # noqa: T201  # the answer
 
 
 @app.command()

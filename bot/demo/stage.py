@@ -22,6 +22,8 @@ from storage.db import Database
 
 CAMPAIGN = "spring-sale"
 _STOP_WITHIN = timedelta(seconds=30)
+_TAKES = timedelta(seconds=10)
+"""How long a campaign takes at the pace of the settings, when it is not a small one."""
 _MESSAGE = """\
 From: Acme Shop <shop@acme.example>
 Subject: Spring sale, {{ name }}: everything 20 % off
@@ -39,7 +41,9 @@ Your Acme Shop
 class Stage:
     """Made by `set_up`. `settings` are the environment of every process of Holdfast."""
 
-    def __init__(self, folder: Path, slack: FakeSlack, recipients: int, database_url: str | None) -> None:
+    def __init__(
+        self, folder: Path, slack: FakeSlack, recipients: int, database_url: str | None, takes: timedelta = _TAKES
+    ) -> None:
         self.folder = folder
         self.slack = slack
         self.database_url = database_url or f"sqlite:///{folder / 'holdfast.db'}"
@@ -51,12 +55,13 @@ class Stage:
         self.primary = RelayProcess(folder / "primary.jsonl", name="primary")
         self.backup = RelayProcess(folder / "backup.jsonl", name="backup")
         self.log = folder / "holdfast.log"
+        self._takes = takes
         self._bot: Process | None = None
 
     @property
     def settings(self) -> dict[str, str]:
         """What a team writes into its environment or holdfast.toml; the probes are hastier, so that nobody waits."""
-        pace = max(len(self.emails) // 10, 100)
+        pace = int(max(len(self.emails), 1000) / self._takes.total_seconds())
         return {
             "HOLDFAST_DATA_DIR": str(self.folder / "data"),
             "HOLDFAST_DATABASE_URL": self.database_url,
@@ -187,7 +192,7 @@ class Stage:
 
 
 @contextlib.asynccontextmanager
-async def set_up(recipients: int, database_url: str | None) -> AsyncIterator[Stage]:
+async def set_up(recipients: int, database_url: str | None, takes: timedelta = _TAKES) -> AsyncIterator[Stage]:
     """Start the Slack and the relays; end every process and remove every file afterwards, also after Ctrl-C.
 
     What the bot logged is kept, and its place told, when the demo fails.
@@ -196,7 +201,7 @@ async def set_up(recipients: int, database_url: str | None) -> AsyncIterator[Sta
     keep: Path | None = None
     try:
         async with contextlib.AsyncExitStack() as stack:
-            stage = Stage(folder, await stack.enter_async_context(FakeSlack()), recipients, database_url)
+            stage = Stage(folder, await stack.enter_async_context(FakeSlack()), recipients, database_url, takes)
             stack.push_async_callback(stage.stop_bot)
             await stage.check_database()
             stack.push_async_callback(stage.primary.stop)

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import signal
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -11,6 +10,7 @@ from datetime import timedelta
 from bot.demo.counting import Counts, count
 from bot.demo.fakeslack import Delivery, Message, PersonCannotError, User, says
 from bot.demo.fakeslack.workspace import interactive
+from bot.demo.playing import play, serving, until_terminated
 from bot.demo.relays import reply, slow
 from bot.demo.screen import Screen
 from bot.demo.stage import CAMPAIGN, Stage, set_up
@@ -19,12 +19,15 @@ from bot.errors import BotError
 _SHOWN_NAMES = 10
 _SLOW = timedelta(milliseconds=40)
 """How late a relay in trouble answers: what is in flight when it dies is then unknown, as it is in real outages."""
-_TERMINATED = 143  # what shells say of a process that SIGTERM ended
+_TOLD = "The story is being told in the terminal. Watch it here; when it has ended, the buttons are yours."
 
 
 @dataclass(frozen=True)
 class Options:
-    """`comes_back`: the relay returns by itself, instead of a failover. `database_url` None: SQLite."""
+    """`comes_back`: the relay returns by itself, instead of a failover. `database_url` None: SQLite.
+
+    `page`: the workspace is served as well, and with `stays` it stays after the story until the demo is stopped.
+    """
 
     recipients: int = 2000
     paced: bool = True
@@ -32,31 +35,22 @@ class Options:
     as_json: bool = False
     comes_back: bool = False
     database_url: str | None = None
+    page: bool = False
+    stays: bool = False
 
 
 async def tell(options: Options) -> int:
     """Tell the story. Returns the exit code: 0, or 1 when somebody was lost, mailed twice, or Slack would object."""
-    terminated = asyncio.Event()
-    telling = asyncio.create_task(_tell(options))
-
-    def end() -> None:
-        terminated.set()
-        telling.cancel()
-
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, end)
-    try:
-        return await telling
-    except asyncio.CancelledError:
-        if terminated.is_set():
-            return _TERMINATED
-        telling.cancel()
-        await asyncio.gather(telling, return_exceptions=True)
-        raise
+    return await until_terminated(_tell(options))
 
 
 async def _tell(options: Options) -> int:
     try:
-        async with set_up(options.recipients, options.database_url) as stage:
+        async with (
+            set_up(options.recipients, options.database_url) as stage,
+            serving(stage, wanted=options.page) as page,
+        ):
+            page.say(_TOLD)
             screen = Screen(stage.slack, paced=options.paced, colours=options.colours)
             watching = asyncio.create_task(screen.watch())
             try:
@@ -64,11 +58,13 @@ async def _tell(options: Options) -> int:
             finally:
                 watching.cancel()
                 await asyncio.gather(watching, return_exceptions=True)
+            if options.as_json:
+                print(json.dumps(asdict(counts), separators=(",", ":")), flush=True)
+            if options.page and options.stays:
+                await play(stage, page)
     except (AssertionError, PersonCannotError, ConnectionError, TimeoutError) as error:
         print(f"The demo did not go as it should. {error}", file=sys.stderr)
         return 1
-    if options.as_json:
-        print(json.dumps(asdict(counts), separators=(",", ":")), flush=True)
     return 0 if counts.good else 1
 
 

@@ -7,8 +7,9 @@ from typing import Any, Self
 from bot.demo.fakeslack.delivery import Delivery, Postman
 from bot.demo.fakeslack.faults import Fault, Faults
 from bot.demo.fakeslack.handles import Handles
+from bot.demo.fakeslack.oauth import CLIENT_ID, CLIENT_SECRET, Tokens
 from bot.demo.fakeslack.people import People
-from bot.demo.fakeslack.server import MadeCall, Server, Tokens
+from bot.demo.fakeslack.server import MadeCall, Server
 from bot.demo.fakeslack.web import METHODS, Slack
 from bot.demo.fakeslack.workspace import Channel, ChannelKind, Message, User, UserGroup, Workspace
 from bot.slack.plain import plain
@@ -32,20 +33,20 @@ class FakeSlack(People):
     refuse or silently ignore; a test ends with `assert_no_violations()`.
     """
 
-    def __init__(self, *, scopes: Iterable[str] = DEFAULT_SCOPES, port: int = 0) -> None:
-        self.bot_token = "xoxb-fake-bot-token"
+    def __init__(self, *, scopes: Iterable[str] = DEFAULT_SCOPES, port: int = 0, faults: Faults | None = None) -> None:
         self.app_token = "xapp-fake-app-token"
+        self.client_id, self.client_secret = CLIENT_ID, CLIENT_SECRET
         self.signing_secret = "fake-signing-secret"
         self.scopes = frozenset(scopes)
         self.violations: list[str] = []
         self.enforce_rate_limit = False
         self._port = port
-        self._faults = Faults()
+        self._faults = faults or Faults()
         workspace, handles = Workspace(), Handles()
         postman = Postman(workspace, self.signing_secret, self.violations)
         super().__init__(workspace, handles, postman, self._state)
-        tokens = Tokens(self.bot_token, self.app_token)
-        self._server = Server(self._state, postman, self._faults, tokens)
+        self._tokens = Tokens("xoxb-fake-bot-token", self.app_token)
+        self._server = Server(self._state, postman, self._faults, self._tokens)
 
     async def __aenter__(self) -> Self:
         await self._server.start(self._port)
@@ -62,6 +63,19 @@ class FakeSlack(People):
     def api_url(self) -> str:
         """The `base_url` for the SDK's clients."""
         return f"{self._server.url}/api/"
+
+    @property
+    def bot_token(self) -> str:
+        """The one that is valid now: an installation by OAuth makes a new one."""
+        return self._tokens.bot
+
+    def revoke_token(self) -> None:
+        """Somebody removes the app from the workspace."""
+        self._tokens.revoked.add(self._tokens.bot)
+
+    def agree(self, user: User, url: str) -> str:
+        """Press "Allow" on the page to which an app sends people who install it. Returns where Slack sends them on."""
+        return self._tokens.agree(url, user)
 
     @property
     def bot(self) -> User:
@@ -132,7 +146,7 @@ class FakeSlack(People):
         *,
         times: int = 1,
         status: int | None = None,
-        retry_after: int | None = None,
+        retry_after: float | None = None,
         error: str | None = None,
         accept_then_hang: bool = False,
         accept_then_cut: bool = False,
@@ -259,6 +273,7 @@ class FakeSlack(People):
             self._server.url,
             self._socket_url,
             self.enforce_rate_limit,
+            self._tokens,
         )
 
     def _socket_url(self) -> str:

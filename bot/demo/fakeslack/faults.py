@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from bot.demo.fakeslack.workspace import SlackRefusesError
 
-_BURST = 5
-_PER_SECOND = 1.0
+BURST = 5
+PER_SECOND = 1.0
 
 
 @dataclass(slots=True)
@@ -17,7 +17,8 @@ class Fault:
     method: str
     times: int
     status: int | None = None
-    retry_after: int | None = None
+    retry_after: float | None = None
+    """Seconds. Slack gives whole ones."""
     error: str | None = None
     accept_then_hang: bool = False
     accept_then_cut: bool = False
@@ -29,15 +30,17 @@ class Fault:
 
 
 class Faults:
-    """What is wrong with Slack at the moment."""
+    """What is wrong with Slack at the moment; and how many messages a channel takes, where that is enforced."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, burst: int = BURST, per_second: float = PER_SECOND) -> None:
         self.is_down = False
         self.down_status: int | None = None
         self.delay_seconds = 0.0
         self.over = asyncio.Event()
         self._waiting: list[Fault] = []
-        self._buckets: dict[str, tuple[float, float]] = defaultdict(lambda: (float(_BURST), 0.0))
+        self._burst = burst
+        self._per_second = per_second
+        self._buckets: dict[str, tuple[float, float]] = defaultdict(lambda: (float(burst), 0.0))
 
     def add(self, fault: Fault) -> None:
         if not (fault.status or fault.error or fault.accepts):
@@ -61,8 +64,8 @@ class Faults:
         """About one message a second a channel, with short bursts: https://docs.slack.dev/apis/web-api/rate-limits/"""
         moment = asyncio.get_running_loop().time()
         tokens, since = self._buckets[channel]
-        tokens = min(_BURST, tokens + (moment - since) * _PER_SECOND)
+        tokens = min(self._burst, tokens + (moment - since) * self._per_second)
         if tokens < 1:
             self._buckets[channel] = (tokens, moment)
-            raise SlackRefusesError("ratelimited")
+            raise SlackRefusesError("ratelimited", retry_after=1 / self._per_second)
         self._buckets[channel] = (tokens - 1, moment)

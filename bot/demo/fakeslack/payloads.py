@@ -40,7 +40,7 @@ def envelope(workspace: Workspace) -> Json:
 
 
 def person(user: User, workspace: Workspace) -> Json:
-    return {"id": user.id, "username": user.name, "name": user.name, "team_id": workspace.team_id}
+    return {"id": user.id, "username": user.name, "name": user.name, "team_id": user.team_id or workspace.team_id}
 
 
 def slash_command(workspace: Workspace, user: User, channel: Channel, text: str, handles: Json) -> Json:
@@ -48,8 +48,8 @@ def slash_command(workspace: Workspace, user: User, channel: Channel, text: str,
     command, _, words = text.partition(" ")
     return {
         "token": VERIFICATION_TOKEN,
-        "team_id": workspace.team_id,
-        "team_domain": "acme",
+        "team_id": user.team_id or workspace.team_id,
+        "team_domain": "acme" if user.team_id is None else "elsewhere",
         "channel_id": channel.id,
         "channel_name": {"im": "directmessage", "group": "privategroup"}.get(channel.kind, channel.name),
         "user_id": user.id,

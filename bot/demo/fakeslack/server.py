@@ -12,6 +12,7 @@ from bot.demo.fakeslack import web_lookups, web_messages, web_views
 from bot.demo.fakeslack.answers import respond
 from bot.demo.fakeslack.delivery import Postman
 from bot.demo.fakeslack.faults import Fault, Faults
+from bot.demo.fakeslack.oauth import Tokens
 from bot.demo.fakeslack.web import METHODS, Call, Method, Slack, method
 from bot.demo.fakeslack.workspace import Json, SlackRefusesError
 
@@ -27,14 +28,26 @@ class MadeCall(NamedTuple):
     args: Json
 
 
-class Tokens(NamedTuple):
-    bot: str
-    app: str
-
-
 @method("apps.connections.open", app_token=True)
 def connections_open(call: Call) -> Json:
     return {"url": call.slack.socket_url()}
+
+
+@method("oauth.v2.access", needs="code", takes="redirect_uri", without_token=True)
+def oauth_access(call: Call) -> Json:
+    grant = call.slack.tokens.exchange(str(call.args["code"]), call.credentials, call.text("redirect_uri"))
+    workspace = call.workspace
+    return {
+        "access_token": call.slack.tokens.bot,
+        "token_type": "bot",
+        "scope": ",".join(grant.scopes),
+        "bot_user_id": workspace.bot.id,
+        "app_id": workspace.app_id,
+        "team": {"id": workspace.team_id, "name": workspace.name},
+        "enterprise": None,
+        "is_enterprise_install": False,
+        "authed_user": {"id": grant.user.id},
+    }
 
 
 class Server:
@@ -91,7 +104,7 @@ class Server:
         return answer
 
     def _answer(self, slack: Slack, name: str, args: Json, token: str) -> web.Response:
-        call = Call(slack, name, args)
+        call = Call(slack, name, args, token)
         entry = METHODS.get(name)
         try:
             self._authorise(entry, token)
@@ -106,13 +119,8 @@ class Server:
         return web.json_response({"ok": True, **body}, headers=headers)
 
     def _authorise(self, entry: Method | None, token: str) -> None:
-        if not token:
-            raise SlackRefusesError("not_authed")
-        if token not in self.tokens:
-            raise SlackRefusesError("invalid_auth")
-        wants_app = entry is not None and entry.app_token
-        if (token == self.tokens.app) != wants_app:
-            raise SlackRefusesError("not_allowed_token_type")
+        if entry is None or not entry.without_token:
+            self.tokens.check(token, wants_app=entry is not None and entry.app_token)
 
     async def _response(self, request: web.Request) -> web.StreamResponse:
         if (refusal := await self._away(request)) is not None:
@@ -188,13 +196,13 @@ def _faulty(fault: Fault) -> web.Response:
 
 def _refused(error: SlackRefusesError) -> web.Response:
     if error.code == "ratelimited":
-        return _rate_limited(1)
+        return _rate_limited(error.more.get("retry_after", 1))
     return web.json_response({"ok": False, "error": error.code, **error.more})
 
 
-def _rate_limited(seconds: int) -> web.Response:
+def _rate_limited(seconds: float) -> web.Response:
     body = {"ok": False, "error": "ratelimited"}
-    return web.json_response(body, status=429, headers={"Retry-After": str(seconds)})
+    return web.json_response(body, status=429, headers={"Retry-After": f"{seconds:g}"})
 
 
 def _respond(call: Call, identity: str) -> web.Response:

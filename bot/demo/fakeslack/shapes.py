@@ -64,7 +64,7 @@ def user_json(user: User, workspace: Workspace, *, email: bool) -> Json:
         profile["email"] = user.email
     return {
         "id": user.id,
-        "team_id": workspace.team_id,
+        "team_id": user.team_id or workspace.team_id,
         "name": user.name,
         "real_name": user.real_name,
         "deleted": user.deleted,

@@ -16,6 +16,7 @@ from bot.demo.fakeslack.limits import (
     metadata_problems,
     text_size,
 )
+from bot.demo.fakeslack.oauth import Tokens
 from bot.demo.fakeslack.workspace import Channel, Json, Message, SlackRefusesError, User, Workspace
 
 # Arguments that every method takes, or that the SDK adds to every call.
@@ -35,6 +36,7 @@ class Slack:
     base_url: str
     socket_url: Callable[[], str]
     limit_rate: bool
+    tokens: Tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,8 @@ class Call:
     slack: Slack
     method: str
     args: Mapping[str, Any]
+    credentials: str = ""
+    """The token, or what stands in its place in the header."""
 
     @property
     def workspace(self) -> Workspace:
@@ -120,6 +124,8 @@ class Method:
     takes: frozenset[str]
     answer: Answer
     app_token: bool = False
+    without_token: bool = False
+    """It is proved by the app's own id and secret."""
 
     def check(self, call: Call) -> None:
         """Refuse what lacks an argument; note arguments Slack would silently ignore, which hide slips."""
@@ -134,13 +140,19 @@ METHODS: dict[str, Method] = {}
 
 
 def method(
-    name: str, *, scopes: str = "", needs: str = "", takes: str = "", app_token: bool = False
+    name: str,
+    *,
+    scopes: str = "",
+    needs: str = "",
+    takes: str = "",
+    app_token: bool = False,
+    without_token: bool = False,
 ) -> Callable[[Answer], Answer]:
     """Register the answer of one Web API method. `scopes` are alternatives: one of them is enough."""
 
     def register(answer: Answer) -> Answer:
         wanted, optional = frozenset(needs.split()), frozenset(takes.split())
-        METHODS[name] = Method(tuple(scopes.split()), wanted, optional, answer, app_token)
+        METHODS[name] = Method(tuple(scopes.split()), wanted, optional, answer, app_token, without_token)
         return answer
 
     return register

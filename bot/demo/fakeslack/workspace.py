@@ -40,6 +40,8 @@ class User:
     tz: str = "UTC"
     is_bot: bool = False
     deleted: bool = False
+    team_id: str | None = None
+    """Of a person from another workspace, in channels that are shared with it (Slack Connect)."""
 
     @property
     def mention(self) -> str:

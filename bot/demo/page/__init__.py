@@ -1,0 +1,8 @@
+"""The workspace page: the demo's Slack and its relays in a browser, with real buttons.
+
+Served on loopback only, below a path that holds a random token; no build step, nothing from elsewhere.
+"""
+
+from bot.demo.page.server import Page
+
+__all__ = ["Page"]

@@ -1,0 +1,366 @@
+// The workspace: draws each snapshot that the server sends, and tells it what is pressed.
+// Only what changed is drawn anew, so that nobody loses their place, their focus or half a sentence.
+
+import { draw } from "./kit.js";
+import { el, mrkdwn, useEmoji } from "./markup.js";
+
+const $ = (id) => document.getElementById(id);
+const HOME = "home";
+const state = { me: sessionStorage.getItem("me") ?? "", place: null, thread: null, snapshot: null };
+let stream = null;
+
+// The line to the server
+
+async function tell(deed) {
+  hush();
+  try {
+    const answer = await fetch("do", {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ as: state.snapshot.me.id, ...deed }),
+    });
+    if (answer.ok) return true;
+    say((await answer.json()).error);
+  } catch {
+    say("The demo does not answer. Is it still running in the terminal?");
+  }
+  return false;
+}
+
+function listen() {
+  stream?.close();
+  stream = new EventSource(`changes?as=${encodeURIComponent(state.me)}`);
+  stream.onmessage = (event) => {
+    if (held) waiting = event.data;
+    else show(JSON.parse(event.data));
+  };
+  stream.onerror = () => { $("link").textContent = "✕ The demo has ended, or cannot be reached"; };
+}
+
+// While a button is held down nothing is drawn: a button that is replaced under the finger is never pressed.
+let held = false;
+let waiting = null;
+document.addEventListener("pointerdown", () => { held = true; });
+for (const end of ["pointerup", "pointercancel"]) {
+  document.addEventListener(end, () => setTimeout(() => {
+    held = false;
+    if (waiting) show(JSON.parse(waiting));
+    waiting = null;
+  }));
+}
+
+function say(sentence) {
+  $("toast").replaceChildren(`⚠ ${sentence} `, el("button", { type: "button", onclick: hush }, "Close"));
+  // Outside of an open dialog nothing can be seen or pressed.
+  (document.querySelector("dialog[open]") ?? document.body).append($("toast"));
+  $("toast").hidden = false;
+}
+
+function hush() {
+  $("toast").hidden = true;
+}
+
+// Drawing
+
+function show(snapshot) {
+  state.snapshot = snapshot;
+  state.place ??= snapshot.channels.find((each) => each.kind === "channel")?.id;
+  const here = snapshot.channels.find((each) => each.id === state.place);
+  if (!here && state.place !== HOME) state.place = snapshot.channels[0].id;
+  $("link").textContent = snapshot.connected ? "● Holdfast is connected" : "○ Holdfast is not connected";
+  $("note").hidden = !snapshot.note;
+  $("note").textContent = snapshot.note;
+  people();
+  channels();
+  middle();
+  thread();
+  relays();
+  modal();
+}
+
+function eyes() {
+  const { me, names, groups, people, channels } = state.snapshot;
+  const channelNames = Object.fromEntries(channels.map((each) => [each.id, each.name]));
+  return { me, names, groups, people, channels, channelNames };
+}
+
+const looks = new WeakMap();
+
+// Replaces the children that look different from last time; focus stays on the same action.
+function update(box, wanted) {
+  const old = new Map([...box.children].map((each) => [each.dataset.key, each]));
+  const kept = wanted.map(({ key, look, make }) => {
+    const known = old.get(key);
+    if (known && looks.get(known) === look) return known;
+    const focused = known?.contains(document.activeElement) ? document.activeElement.dataset.action : null;
+    const made = make();
+    made.dataset.key = key;
+    looks.set(made, look);
+    if (known) known.replaceWith(made);
+    if (focused) made.querySelector(`[data-action="${CSS.escape(focused)}"]`)?.focus();
+    return made;
+  });
+  const stay = new Set(kept);
+  for (const each of [...box.children]) if (!stay.has(each)) each.remove();
+  kept.forEach((each, index) => {
+    if (box.children[index] !== each) box.insertBefore(each, box.children[index] ?? null);
+  });
+}
+
+function people() {
+  const { people, me } = state.snapshot;
+  update($("people"), people.map((each) => ({
+    key: each.id, look: each.name, make: () => el("option", { value: each.id }, `${each.name} (${each.zone})`),
+  })));
+  $("people").value = me.id;
+}
+
+function channels() {
+  const sign = { channel: "#", group: "🔒", im: "✉", mpim: "✉" };
+  const rooms = state.snapshot.channels.map((each) => ({ id: each.id, name: `${sign[each.kind]} ${each.name}` }));
+  rooms.push({ id: HOME, name: "⌂ Holdfast Home" });
+  update($("channels"), rooms.map((room) => ({
+    key: room.id,
+    look: `${room.name}${room.id === state.place}`,
+    make: () => {
+      const made = el("button", { type: "button", onclick: () => go(room.id) }, room.name);
+      if (room.id === state.place) made.setAttribute("aria-current", "page");
+      return made;
+    },
+  })));
+}
+
+function go(place) {
+  state.place = place;
+  state.thread = null;
+  if (place === HOME) tell({ do: "home" });
+  show(state.snapshot);
+}
+
+function middle() {
+  const { channels, home, me } = state.snapshot;
+  $("composer").hidden = state.place === HOME;
+  const box = $("messages");
+  if (state.place === HOME) {
+    $("title").textContent = `Holdfast Home of ${me.name}`;
+    const look = JSON.stringify([home, me.id]);
+    update(box, [{ key: HOME, look, make: () => homeTab(home) }]);
+    return;
+  }
+  const channel = channels.find((each) => each.id === state.place);
+  $("title").textContent = `# ${channel.name}`;
+  const low = box.scrollHeight - box.scrollTop - box.clientHeight < 40;
+  const place = channel.id;
+  update(box, channel.messages.map((each) => ({
+    key: `${place}-${each.ts}`,
+    look: JSON.stringify([each, me.id, state.thread === each.ts, clock()]),
+    make: () => message(each, channel, { replies: true }),
+  })));
+  if (!channel.messages.length) {
+    box.append(el("p", { className: "hint" }, "Nothing here yet. Type /campaign start spring-sale below, and break a relay while it goes out."));
+  }
+  if (low) box.scrollTop = box.scrollHeight;
+}
+
+// Dates such as "today" change at midnight, and are drawn again then.
+function clock() {
+  return new Date().toDateString();
+}
+
+function homeTab(home) {
+  if (!home) return el("p", { className: "hint" }, "Holdfast has published no home tab for this person yet.");
+  const hands = { press: (element, block, value) => press(element, { view: home.id, block }, value), errors: {} };
+  return el("article", { className: "message home" }, ...draw(home.blocks, eyes(), hands));
+}
+
+function thread() {
+  const channel = state.snapshot.channels.find((each) => each.id === state.place);
+  const parent = channel?.messages.find((each) => each.ts === state.thread && !each.parent);
+  $("thread").hidden = !parent;
+  document.body.classList.toggle("with-thread", Boolean(parent));
+  if (!parent) return;
+  const box = $("replies");
+  const low = box.scrollHeight - box.scrollTop - box.clientHeight < 40;
+  update(box, [parent, ...parent.replies].map((each) => ({
+    key: `${channel.id}-${each.ts}`,
+    look: JSON.stringify([each === parent ? { ...each, replies: 0 } : each, state.snapshot.me.id, clock()]),
+    make: () => message(each, channel, { replies: false }),
+  })));
+  if (low) box.scrollTop = box.scrollHeight;
+}
+
+function message(shown, channel, { replies }) {
+  const seen = eyes();
+  const at = new Intl.DateTimeFormat("en-GB", { timeZone: seen.me.zone, hour: "2-digit", minute: "2-digit" });
+  const time = at.format(new Date(Number(shown.ts) * 1000));
+  const hands = { press: (element, block, value) => press(element, { channel: channel.id, ts: shown.ts, block }, value), errors: {} };
+  const head = el("p", { className: "who" },
+    el("strong", {}, shown.user), shown.bot ? el("span", { className: "app" }, "APP") : null,
+    el("time", {}, time), shown.pinned ? el("span", {}, "📌 pinned") : null,
+    shown.edited ? el("span", { className: "hint" }, "(edited)") : null);
+  const body = el("div", { className: "body" }, head);
+  if (shown.ephemeral) body.prepend(el("p", { className: "only" }, "👁 Only visible to you"));
+  if (replies && shown.parent) body.append(broadcastNote(shown));
+  body.append(...draw(shown.blocks, seen, hands));
+  for (const each of shown.attachments) {
+    const inside = each.blocks ? draw(each.blocks, seen, hands) : [mrkdwn(each.text ?? each.fallback ?? "", seen)];
+    body.append(el("div", { className: "attachment" }, ...inside));
+  }
+  const reactions = Object.entries(shown.reactions);
+  if (reactions.length) body.append(el("p", { className: "reactions" }, ...reactions.map(([name, count]) => el("span", {}, mrkdwn(`:${name}: ${count}`, seen)))));
+  if (replies && !shown.parent && !shown.ephemeral) body.append(threadButton(shown));
+  const avatar = el("span", { className: shown.bot ? "avatar bot" : "avatar", "aria-hidden": "true" }, shown.user[0]);
+  return el("article", { className: shown.ephemeral ? "message ephemeral" : "message", "aria-label": `${shown.user}, ${time}` }, avatar, body);
+}
+
+function broadcastNote(shown) {
+  return el("p", { className: "hint" }, "replied to a thread: ",
+    el("button", { type: "button", className: "link", onclick: () => openThread(shown.parent) }, shown.about));
+}
+
+function threadButton(shown) {
+  const count = shown.replies.length;
+  const words = count ? `${count} ${count === 1 ? "reply" : "replies"}` : "Reply in thread";
+  return el("button", { type: "button", className: count ? "link" : "link quiet", onclick: () => openThread(shown.ts) }, words);
+}
+
+function openThread(ts) {
+  state.thread = ts;
+  show(state.snapshot);
+  $("replies").scrollTop = $("replies").scrollHeight;
+  $("close-thread").focus();
+}
+
+function relays() {
+  update($("relays"), state.snapshot.relays.map((each) => ({
+    key: each.name, look: JSON.stringify([each, state.snapshot.me.zone]), make: () => relay(each),
+  })));
+}
+
+const BREAKS = [
+  ["full", "Full disk"], ["slow", "Slow"], ["hang", "Hang"], ["421", "421"],
+  ["refuse", "Refuse"], ["cut", "Cut"], ["kill", "Kill"],
+];
+
+function relay(shown) {
+  const at = new Intl.DateTimeFormat("en-GB", { timeZone: state.snapshot.me.zone, timeStyle: "medium" });
+  const button = ([how, words]) => el("button", {
+    type: "button", "aria-label": `${words}: ${shown.name}`, "data-action": how, disabled: !shown.running && how !== "heal",
+    className: how === "heal" && shown.level === "bad" ? "primary" : how === "kill" ? "danger" : "",
+    onclick: () => tell({ do: "relay", name: shown.name, how }),
+  }, words);
+  const mails = shown.last.map((each) => el("li", {},
+    el("time", {}, at.format(new Date(each.at))), " ", el("span", {}, each.subject), el("br"), el("small", {}, `to ${each.to}`)));
+  return el("section", { className: "relay", "aria-label": `Relay ${shown.name}` },
+    el("h3", {}, shown.name, " ", el("small", {}, shown.address)),
+    el("p", { className: `state ${shown.level}` }, `${shown.level === "good" ? "✔" : "✖"} ${shown.state}`),
+    el("p", {}, el("strong", { className: "taken" }, shown.taken.toLocaleString("en-US")), " messages taken"),
+    el("div", { className: "breaks" }, ...BREAKS.map(button), button(["heal", "Heal"])),
+    mails.length ? el("ul", { className: "mails" }, ...mails) : el("p", { className: "hint" }, "No mail has arrived yet."));
+}
+
+// Pressing
+
+async function press(element, where, value) {
+  if (element.url) window.open(element.url, "_blank", "noopener");
+  if (element.confirm && !(await agreed(element.confirm))) return;
+  await tell({ do: "click", action: element.action_id, value, ...where });
+}
+
+function agreed(asked) {
+  const box = $("confirm");
+  $("confirm-title").textContent = asked.title.text;
+  $("confirm-text").replaceChildren(mrkdwn(asked.text.text, eyes()));
+  $("yes").textContent = asked.confirm.text;
+  $("yes").className = asked.style ?? "primary";
+  $("deny").textContent = asked.deny.text;
+  box.returnValue = "";
+  box.showModal();
+  return new Promise((done) => {
+    $("yes").onclick = () => box.close("yes");
+    $("deny").onclick = () => box.close("");
+    box.onclose = () => done(box.returnValue === "yes");
+  });
+}
+
+// Modals
+
+let drawn = "";
+let fields = new Map();
+
+function modal() {
+  const shown = state.snapshot.modal;
+  const box = $("modal");
+  const look = shown ? JSON.stringify([shown.id, shown.hash, shown.errors]) : "";
+  if (look === drawn) return;
+  const before = drawn && shown && JSON.parse(drawn)[1] === shown.hash ? written() : null;
+  drawn = look;
+  if (!shown) {
+    box.close();
+    return;
+  }
+  fields = new Map();
+  const hands = { press: (element, block, value) => press(element, { view: shown.id, block }, value), errors: shown.errors, fields };
+  $("modal-title").textContent = shown.title.text;
+  $("modal-blocks").replaceChildren(...draw(shown.blocks, eyes(), hands));
+  before?.forEach(([id, value]) => { if ($(id)) $(id).value = value; });
+  $("modal-close").textContent = shown.close?.text ?? "Cancel";
+  $("modal-submit").textContent = shown.submit?.text ?? "";
+  $("modal-submit").hidden = !shown.submit;
+  if (!box.open) box.showModal();
+  box.querySelector("[aria-invalid]")?.focus();
+}
+
+// When only errors were added, what was typed stays.
+function written() {
+  return [...$("modal-blocks").querySelectorAll("[id^=field-]")].map((each) => [each.id, each.value]);
+}
+
+function closeModal() {
+  if (state.snapshot.modal) tell({ do: "close", view: state.snapshot.modal.id });
+}
+
+$("modal-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const values = {};
+  for (const [key, read] of fields) {
+    const value = read();
+    if (value !== undefined) values[key] = value;
+  }
+  tell({ do: "submit", view: state.snapshot.modal.id, values });
+});
+$("modal-close").onclick = closeModal;
+$("modal").addEventListener("cancel", (event) => {
+  event.preventDefault();
+  closeModal();
+});
+
+// The rest of the controls
+
+async function send(input, thread) {
+  const text = input.value;
+  input.value = "";
+  if (!(await tell({ do: "write", channel: state.place, text, thread }))) input.value ||= text;
+}
+
+$("composer").addEventListener("submit", (event) => {
+  event.preventDefault();
+  send($("line"), null);
+});
+$("thread-composer").addEventListener("submit", (event) => {
+  event.preventDefault();
+  send($("reply"), state.thread);
+});
+$("close-thread").onclick = () => {
+  state.thread = null;
+  show(state.snapshot);
+};
+$("people").onchange = () => {
+  state.me = $("people").value;
+  sessionStorage.setItem("me", state.me);
+  hush();
+  listen();
+};
+
+useEmoji(await (await fetch("emoji")).json());
+listen();

@@ -1,0 +1,32 @@
+"""A headless Chromium, Debian's, for the tests of the workspace page."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Page, async_playwright, expect
+
+CHROMIUM = Path("/usr/bin/chromium")
+PATIENCE = 40_000
+"""Milliseconds until something that should be on the page counts as missing; machines are slow at times."""
+
+needs_chromium = pytest.mark.skipif(not CHROMIUM.exists(), reason="Debian's package chromium is not installed")
+
+
+@contextlib.asynccontextmanager
+async def browser(width: int = 1280, height: int = 800) -> AsyncIterator[Page]:
+    """A tab. An error in the page's own script fails the test."""
+    broken: list[str] = []
+    expect.set_options(timeout=PATIENCE)
+    async with async_playwright() as playwright:
+        # --no-sandbox: Chromium refuses to run as root, as in containers, with it.
+        chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        try:
+            tab = await chromium.new_page(viewport={"width": width, "height": height})
+            tab.set_default_timeout(PATIENCE)
+            tab.on("pageerror", lambda error: broken.append(str(error)))
+            yield tab
+        finally:
+            await chromium.close()
+    assert broken == []
