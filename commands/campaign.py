@@ -7,14 +7,16 @@ from bot.slack.views import campaigns as views
 from bot.slack.views.replies import said
 from commands.words import Command, Verb, Words
 from storage import deliveries
-from storage.models import DeliveryStatus
+from storage.models import CampaignState, DeliveryStatus
 
 _WHICH = "which campaign"
 
 
 async def _list(services: Services, _: Call, words: Words) -> View:
+    state = words.take(*CampaignState)
+    page = words.page()
     words.end()
-    return views.listing(await services.campaigns.list())
+    return views.listing(await services.campaigns.list(), state, page)
 
 
 async def _status(services: Services, _: Call, words: Words) -> View:
@@ -55,7 +57,7 @@ COMMAND = Command(
     about="Campaigns: look at them, start, pause, resume and cancel them.",
     example="/campaign pause spring-sale the price is wrong",
     verbs=(
-        Verb("list", "", "all campaigns, those under way first", _list),
+        Verb("list", "[STATE] [PAGE]", "all campaigns, those under way first; or those in one state, as paused", _list),
         Verb("status", "NAME", "one campaign: counts, rate, what holds it", _status),
         Verb("start", "NAME", "begin to send it", _start),
         Verb("pause", "NAME|all [reason]", "stop it; what went out after that is told", _pause),

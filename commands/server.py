@@ -12,8 +12,9 @@ _SMTP_PORT = 25
 
 
 async def _list(services: Services, _: Call, words: Words) -> View:
+    page = words.page()
     words.end()
-    return views.listing(await services.servers.list())
+    return views.listing(await services.servers.list(), page)
 
 
 async def _status(services: Services, _: Call, words: Words) -> View:
@@ -52,7 +53,7 @@ COMMAND = Command(
     about="Mail servers: look at them, add them, take them out of use and back.",
     example="/server failover primary backup",
     verbs=(
-        Verb("list", "", "all servers, what is wrong first", _list),
+        Verb("list", "[PAGE]", "all servers, what is wrong first", _list),
         Verb("status", "NAME", "one server: its last probe, its backup, its campaigns", _status),
         Verb("add", "NAME HOST[:PORT]", "add a server and look at it once", _add),
         Verb("drain", "NAME", "send nothing through it any more", _drain),

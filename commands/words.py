@@ -74,6 +74,10 @@ class Words:
             raise self.wrong(f"{shown(word)} is not the number of {what}.")
         return int(match[1])
 
+    def page(self) -> int:
+        """The number of a page of a long list, where one stands next; the first page without it."""
+        return (self.maybe_number("a page") or 1) if self.peek().isdecimal() else 1
+
     def leading_number(self, *, bare: bool = False) -> int | None:
         """`#3` at the front, and with `bare` also `3`; anything else stays, since a text may begin so."""
         word = self.peek()

@@ -96,6 +96,18 @@ def count(number: int, noun: str, plural: str | None = None) -> str:
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
+def some(number: int) -> str:
+    """`none`, `1`, `2,000`."""
+    return f"{number:,}" if number else "none"
+
+
+def aligned(numbers: Sequence[int]) -> list[str]:
+    """Figures under each other, the last digits in line: for a column in code, where all characters are as wide."""
+    texts = [f"{number:,}" for number in numbers]
+    width = max(map(len, texts), default=0)
+    return [text.rjust(width) for text in texts]
+
+
 def bar(done: int, total: int, width: int = 20) -> str:
     """A progress bar in text, with the percentage rounded down, so that 100 % means all."""
     share = done / total if total else 1.0

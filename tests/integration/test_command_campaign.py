@@ -71,10 +71,22 @@ async def test_the_list_has_what_is_under_way_first_in_columns(world: World) -> 
     assert lines[1].startswith("🟢 sending   spring-sale  0 of 2,000  primary")
 
 
-async def test_a_long_list_says_how_many_it_leaves_out(world: World) -> None:
+async def test_a_long_list_has_pages_and_says_how_to_see_the_next(world: World) -> None:
     for number in range(45):
         await world.campaign(1, name=f"campaign-with-a-rather-long-name-{number}")
-    assert "and 5 more: narrow with /campaign status NAME" in await world.type("/campaign list")
+    assert "1 to 40 of 45 · Next: /campaign list 2" in await world.type("/campaign list")
+    assert "41 to 45 of 45 · The first: /campaign list" in await world.type("/campaign list 2")
+
+
+async def test_the_list_can_be_narrowed_to_one_state(world: World) -> None:
+    await world.campaign(2, name="old-news", state=CampaignState.FINISHED)
+    await world.campaign(30, name="autumn", state=CampaignState.PAUSED)
+    answer = await world.type("/campaign list Paused")
+    assert answer.splitlines()[0] == "1 campaign paused"
+    assert "old-news" not in answer
+    assert "No campaign is sending. Of 2 campaigns: 1 paused and 1 finished." in await world.type(
+        "/campaign list sending"
+    )
 
 
 async def test_without_campaigns_the_list_says_how_to_get_one(world: World) -> None:

@@ -55,7 +55,7 @@ async def test_the_status_has_what_needs_somebody_first(world: World) -> None:
     assert "nobody has it yet: /outage ack #1" in said
     assert "Resend 1 waits for an approval until" in said
     assert "/resend status 1" in said
-    assert "Maintenance of backup scheduled" in said
+    assert "Maintenance of backup planned" in said
     await world.type("/outage ack", JONAS)
     assert "@U0JONAS has it" in await world.type("/holdfast status")
 

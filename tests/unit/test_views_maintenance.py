@@ -110,4 +110,7 @@ def test_many_campaigns_with_long_names_still_fit() -> None:
 
 def test_the_end_tells_what_it_brought() -> None:
     outcome = "The maintenance of primary is over. primary is still down: outage #1 is open."
-    assert outcome in shown(card(status(MaintenanceState.ENDED, outcome=outcome)))
+    view = card(status(MaintenanceState.ENDED, outcome=outcome))
+    assert view.text == outcome
+    assert shown(view).count("The maintenance of primary is over") == 1
+    assert "primary is still down: outage #1 is open." in shown(view)

@@ -107,7 +107,7 @@ def test_a_phone_shows_the_whole_in_one_line() -> None:
 def test_it_tells_what_was_done_to_the_campaigns() -> None:
     text = read(views.headline(headline()))
 
-    assert "1 campaign affected, 1 held" in text
+    assert "1 affected, 1 held" in text
     assert "spring-sale: held; 1,240 of 2,000 delivered, 760 to go, 3 slipped out" in text
 
 
@@ -127,7 +127,7 @@ def test_many_campaigns_are_counted_not_listed() -> None:
 
     text = read(views.headline(headline(campaigns=many)))
 
-    assert "40 campaigns affected" in text
+    assert "40 affected, 40 held" in text
     assert "and 35 more" in text
 
 

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from bot.services.campaign_results import CampaignRow, CampaignStatus
 from bot.services.words import joined
 from bot.slack import blocks
-from bot.slack.blocks import View, bar, clip, count, escape
+from bot.slack.blocks import View, aligned, bar, clip, count, escape
 from bot.slack.views import replies
 from bot.slack.views.replies import NO_DATA, how_long
 from bot.slack.views.timeline import safe
 from storage.models import CampaignState, DeliveryStatus, Hold
 
-_SHOWN = 40
 _LONG_TEXT = 500
 _NAMES = 20
 
@@ -28,33 +27,43 @@ _LOOKS = {
 _ORDER = {state: place for place, state in enumerate(_LOOKS)}
 
 
-def listing(rows: Sequence[CampaignRow]) -> View:
-    """`/campaign list`: what is under way first."""
+def listing(rows: Sequence[CampaignRow], state: str | None = None, page: int = 1) -> View:
+    """`/campaign list`: what is under way first, a page at a time; with `state` only those in it."""
     if not rows:
         return View("There is no campaign yet. Import one with: holdfast import NAME message.eml recipients.csv")
     by_state = Counter(row.state for row in rows)
-    told = joined([f"{by_state[state]:,} {state}" for state in _LOOKS if by_state[state]])
-    ordered = sorted(rows, key=lambda row: _ORDER[CampaignState(row.state)])
-    return replies.table(
-        f"{count(len(rows), 'campaign')}: {told}",
-        [_row(row) for row in ordered[:_SHOWN]],
-        len(rows),
-        "narrow with /campaign status NAME",
-    )
+    if state is None:
+        chosen = sorted(rows, key=lambda row: _ORDER[CampaignState(row.state)])
+        title = f"{count(len(rows), 'campaign')}: {_told(by_state)}"
+    else:
+        chosen = [row for row in rows if row.state == state]
+        title = f"{count(len(chosen), 'campaign')} {state}"
+    if not chosen:
+        return View(f"No campaign is {state}. Of {count(len(rows), 'campaign')}: {_told(by_state)}. See /campaign list")
+    delivered = aligned([row.counts[DeliveryStatus.DELIVERED] for row in chosen])
+    recipients = aligned([row.recipients for row in chosen])
+    progress = [f"{one} of {all_}" for one, all_ in zip(delivered, recipients, strict=True)]
+    lines = [_row(row, share) for row, share in zip(chosen, progress, strict=True)]
+    return replies.table(title, lines, f"/campaign list {state or ''}".rstrip(), page)
 
 
-def _row(row: CampaignRow) -> tuple[str, ...]:
+def _told(by_state: Counter[str]) -> str:
+    return joined([f"{by_state[state]:,} {state}" for state in _LOOKS if by_state[state]])
+
+
+def _row(row: CampaignRow, progress: str) -> tuple[str, ...]:
     counts = row.counts
     failed = counts[DeliveryStatus.FAILED_TEMPORARY] + counts[DeliveryStatus.FAILED_PERMANENT]
     unknown = counts[DeliveryStatus.UNKNOWN]
-    rest = [f"{failed:,} failed"] * bool(failed) + [f"{unknown:,} unknown"] * bool(unknown)
-    through = row.carrier if row.carrier == row.server else f"{row.carrier} for {row.server}"
-    held = {Hold.OUTAGE: " by outage", Hold.MAINTENANCE: " for maintenance"}.get(Hold(row.hold or Hold.PERSON), "")
     stopped = row.state in {CampaignState.PAUSING, CampaignState.PAUSED}
+    held = {Hold.OUTAGE: "by outage", Hold.MAINTENANCE: "for maintenance"}.get(Hold(row.hold or Hold.PERSON))
+    rest = [held] if held and stopped else []
+    rest += [f"{failed:,} failed"] * bool(failed) + [f"{unknown:,} unknown"] * bool(unknown)
+    through = row.carrier if row.carrier == row.server else f"{row.carrier} for {row.server}"
     return (
-        f"{_LOOKS[CampaignState(row.state)]} {row.state}{held if stopped else ''}",
+        f"{_LOOKS[CampaignState(row.state)]} {row.state}",
         row.name,
-        f"{counts[DeliveryStatus.DELIVERED]:,} of {row.recipients:,}",
+        progress,
         through,
         ", ".join(rest),
     )
@@ -109,10 +118,12 @@ def _facts(shown: CampaignStatus) -> list[tuple[str, str]]:
         ("To go", f"{shown.to_go:,}"),
         ("Failed", f"{for_now:,} for now, {for_good:,} for good"),
         ("Unknown", f"{counts[DeliveryStatus.UNKNOWN]:,}"),
-        ("Time left", how_long(shown.remaining, shown.rate_per_minute) if shown.to_go else "nothing is to go"),
-        ("Rate", NO_DATA if shown.rate_per_minute is None else f"{shown.rate_per_minute:,.0f} delivered a minute"),
-        ("Subject", escape(clip(campaign.subject, _LONG_TEXT))),
     ]
+    if campaign.state == CampaignState.SENDING:
+        left = how_long(shown.remaining, shown.rate_per_minute) if shown.to_go else "nothing is to go"
+        rate = NO_DATA if shown.rate_per_minute is None else f"{shown.rate_per_minute:,.0f} delivered a minute"
+        facts += [("Time left", left), ("Rate", rate)]
+    facts.append(("Subject", escape(clip(campaign.subject, _LONG_TEXT))))
     if any(aside):
         facts.append(("Not mailed", f"{aside[0]:,} suppressed, {aside[1]:,} expired"))
     if campaign.slipped and campaign.state in {CampaignState.PAUSED, CampaignState.CANCELLED}:
@@ -136,8 +147,11 @@ def _next(shown: CampaignStatus) -> str:
         case CampaignState.SCHEDULED:
             return f"Begin: /campaign start {name} · Drop it: /campaign cancel {name}"
         case CampaignState.PAUSED | CampaignState.PAUSING if shown.campaign.wish == CampaignState.PAUSED:
-            return f"Go on: /campaign resume {name} · End it: /campaign cancel {name}"
+            resume = "When that is over, go on" if shown.obstacle else "Go on"
+            return f"{resume}: /campaign resume {name} · End it: /campaign cancel {name}"
         case CampaignState.FINISHED if failed:
             return f"Send again what failed: /resend plan {name}"
+        case CampaignState.FINISHED if shown.counts[DeliveryStatus.UNKNOWN]:
+            return f"Send the unknown again all the same: /resend plan {name} with unknown"
         case _:
             return "All of them: /campaign list"

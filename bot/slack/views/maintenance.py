@@ -32,7 +32,8 @@ def _proposed(status: MaintenanceStatus) -> View:
         blocks.actions([_confirm(status), _cancel(status, "Cancel", sure=False)]),
         blocks.context(f"Nothing is planned yet. {_footer(status)}"),
     ]
-    return View(f"{title} {status.local} ({status.window.zone}), {status.utc} UTC.", made)
+    local = f"{status.local} ({status.window.zone}), " if status.window.zone != "UTC" else ""
+    return View(f"{title} {local}{status.utc} UTC.", made)
 
 
 def _scheduled(status: MaintenanceStatus) -> View:
@@ -62,17 +63,20 @@ def _active(status: MaintenanceStatus) -> View:
     ]
     if not status.ending:
         made.append(blocks.actions([_cancel(status, "End it now", sure=True)]))
-    return View(f"{title}: {held}.", [*made, blocks.context(_footer(status))])
+    return View(f"{title}; {held}.", [*made, blocks.context(_footer(status))])
 
 
 def _ended(status: MaintenanceStatus) -> View:
     title = f"The maintenance of {status.server} is over"
     outcome = status.outcome or f"{title}."
+    # The title has said the first sentence, and its end may be good or bad: the flag is for neither.
+    body = outcome.removeprefix(f"{title}.").strip()
+    made = [blocks.section(safe(clip(body, _OUTCOME_MAX)))] if body else []
     return View(
         outcome,
         [
-            blocks.header(f"✅ {title}"),
-            blocks.section(safe(clip(outcome, _OUTCOME_MAX))),
+            blocks.header(f"🏁 {title}"),
+            *made,
             blocks.fields(_times(status)),
             blocks.context(_footer(status)),
         ],

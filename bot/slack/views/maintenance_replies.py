@@ -34,7 +34,7 @@ def listing(rows: Sequence[MaintenanceStatus]) -> View:
     """`/maintenance list`: what is under way or ahead in order, then the newest that are over."""
     if not rows:
         return View("No maintenance is planned. Plan one: /maintenance schedule SERVER WHEN for HOW LONG")
-    ahead = sum(row.window.state != MaintenanceState.ENDED for row in rows)
+    ahead = sum(row.window.state not in {MaintenanceState.ENDED, MaintenanceState.CANCELLED} for row in rows)
     title = f"{count(ahead, 'maintenance window')} under way or ahead" if ahead else "No maintenance is planned"
     return replies.listed(title, [_row(row) for row in rows], len(rows), "call one off with /maintenance cancel ID")
 

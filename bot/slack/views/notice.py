@@ -12,6 +12,7 @@ from storage.models import ApprovalState, Notice, NoticeState
 
 NO_DATA = "no data"
 _MOST_NAMES = 5
+_ANEW = "To ask with another text: /notice draft TEXT"
 
 
 def card(status: NoticeStatus) -> View:
@@ -132,16 +133,16 @@ def _finished(status: NoticeStatus) -> View:
 
 def _rejected(status: NoticeStatus) -> View:
     by = status.approval.decided_by if status.approval else None
-    line = f"Rejected{f' by {safe(by)}' if by else ''}. Nothing of it was sent."
+    line = f"Rejected{f' by {safe(by)}' if by else ''}. Nothing of it was sent. {_ANEW}"
     return _ended(status, "⛔", f"Notice {status.notice.id}: rejected", line)
 
 
 def _cancelled(status: NoticeStatus) -> View:
     if status.mailing.started_at is None:
-        line = "Nothing of it was sent."
+        line = f"Nothing of it was sent. {_ANEW}"
     else:
         slipped = f", {status.mailing.slipped:,} of them after the request" if status.mailing.slipped else ""
-        line = f"{status.delivered:,} of {count(status.recipients, 'recipient')} had it{slipped}; the others do not."
+        line = f"{status.delivered:,} of {count(status.recipients, 'recipient')} had it{slipped}; nobody else gets it."
     return _ended(status, "⏹️", f"Notice {status.notice.id}: cancelled", line)
 
 

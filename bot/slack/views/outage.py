@@ -14,6 +14,7 @@ from storage.models import Outage, OutageState
 NO_DATA = "no data"
 _MOST_CAMPAIGNS = 5
 _LONG_TEXT = 500
+_OVER = "nothing, it is over."
 
 
 @dataclass(frozen=True)
@@ -37,13 +38,14 @@ def headline(shown: Headline) -> View:
     """The card in the channel. Buttons that were pressed are gone; their outcome stands in the text."""
     outage = shown.outage
     title = _title(shown)
-    lines = [_failed(shown), *_now(shown), *_campaigns(shown)]
     made: list[Block] = [blocks.header(f"{_LOOKS[OutageState(outage.state)].emoji} {title}")]
-    made.append(blocks.section("\n".join(line for line in lines if line)))
-    made.append(blocks.fields(_facts(shown)))
+    made.append(blocks.section("\n".join([_failed(shown), *_now(shown)])))
+    # The one thing to do stands with its buttons where a phone shows them without scrolling; details come below.
     made.append(blocks.section(f"*Next:* {_next(shown)}"))
     if shown.actions:
         made.append(blocks.actions(_buttons(shown)))
+    made.append(blocks.section("\n".join(_campaigns(shown))))
+    made.append(blocks.fields(_facts(shown)))
     made.append(blocks.context(_footer(outage)))
     return View(_notification(shown, title), made)
 
@@ -52,9 +54,12 @@ def _title(shown: Headline) -> str:
     outage, names = shown.outage, shown.names
     if outage.state == OutageState.RESOLVED:
         return f"Resolved: {names}"
-    down = [server.name for server in shown.servers if server.state in {"down", "suspected"}]
+    down = [server.name for server in shown.servers if server.state == "down"]
     if down:
         return f"{joined(down)} {'is' if len(down) == 1 else 'are'} down"
+    suspected = [server.name for server in shown.servers if server.state == "suspected"]
+    if suspected:
+        return f"{joined(suspected)} may be down"
     if outage.recovered_at is not None:
         return f"{names} {'answers' if len(shown.servers) == 1 else 'answer'} again"
     return f"Outage on {names}"
@@ -65,7 +70,7 @@ def _notification(shown: Headline, title: str) -> str:
     outage = shown.outage
     parts = [f"{title}."]
     reply = _reply(outage)
-    if reply and outage.state != OutageState.RESOLVED:
+    if reply and outage.state != OutageState.RESOLVED and outage.recovered_at is None:
         parts.append(f"{escape(reply)}.")
     if shown.held:
         parts.append(f"{blocks.count(len(shown.held), 'campaign')} held.")
@@ -85,9 +90,10 @@ def _failed(shown: Headline) -> str:
     by_monitor = outage.title == f"{shown.servers[0].name} is down" if shown.servers else False
     said = "" if by_monitor else f"*Declared:* {safe(blocks.clip(outage.title, _LONG_TEXT))}\n"
     reply = _reply(outage)
-    what = f"`{escape(reply)}` on {servers}" if reply else f"no failure seen by probes on {servers}"
-    again = f" It came back {blocks.count(outage.recurrences, 'time')}." if outage.recurrences else ""
-    return f"{said}*Failed:* {what}.{again}"
+    what = f"*Failed:* `{escape(reply)}` on {servers}" if reply else f"*Seen:* no probe of {servers} has failed"
+    times = "once" if outage.recurrences == 1 else blocks.count(outage.recurrences, "time")
+    again = f" It failed again {times} since." if outage.recurrences else ""
+    return f"{said}{what}.{again}"
 
 
 def _now(shown: Headline) -> list[str]:
@@ -97,26 +103,26 @@ def _now(shown: Headline) -> list[str]:
 def _server_now(server: ServerNow) -> str:
     since = f" since {blocks.time(server.since, '{time}')}" if server.since else ""
     states = {
-        "down": "is down",
+        "down": f"has been down{since}" if since else "is down",
         "suspected": "failed its last probe",
-        "up": "answers probes",
+        "up": f"has answered{since}" if since else "answers",
         "unchecked": "was not probed yet",
         "maintenance": "is in a maintenance window",
         "drained": "is drained: nothing is sent through it",
     }
-    line = f"{escape(server.name)} {states.get(server.state, server.state)}{since}"
+    line = f"{escape(server.name)} {states.get(server.state, server.state)}"
     if server.failed_over_to:
-        return f"{line}; {escape(server.failed_over_to)} carries its campaigns."
+        return f"{line}; *{escape(server.failed_over_to)}* carries its campaigns."
     if server.backup and server.state in {"down", "suspected"}:
-        usable = "can take over" if server.backup_usable else "is not usable either"
-        return f"{line}; its backup {escape(server.backup)} {usable}."
+        usable = "can take over" if server.backup_usable else "cannot take over either"
+        return f"{line}; *{escape(server.backup)}* {usable}."
     return f"{line}."
 
 
 def _campaigns(shown: Headline) -> list[str]:
     if not shown.campaigns:
         return ["*Campaigns:* none was being sent through it."]
-    lines = [f"*Campaigns:* {blocks.count(len(shown.campaigns), 'campaign')} affected, {len(shown.held)} held"]
+    lines = [f"*Campaigns:* {len(shown.campaigns):,} affected, {blocks.some(len(shown.held))} held"]
     lines += [f"• {_campaign(each)}" for each in shown.campaigns[:_MOST_CAMPAIGNS]]
     more = len(shown.campaigns) - _MOST_CAMPAIGNS
     return [*lines, f"• and {more} more: /campaign list"] if more > 0 else lines
@@ -146,7 +152,8 @@ def _facts(shown: Headline) -> list[tuple[str, str]]:
         totals = shown.totals
         unknown = f", {totals.unknown:,} unknown" if totals.unknown else ""
         facts.append(("Lost mail", f"{blocks.count(totals.failed, 'message')}{unknown}"))
-        facts.append(("Sent again", f"{totals.recovered:,} recovered"))
+        if totals.failed:
+            facts.append(("Sent again", f"{totals.recovered:,} recovered"))
     if outage.cause:
         facts.append(("Cause", safe(blocks.clip(outage.cause, _LONG_TEXT))))
     if outage.eta:
@@ -170,7 +177,7 @@ def _who(outage: Outage) -> str:
 def _next(shown: Headline) -> str:
     outage, actions = shown.outage, shown.actions
     if outage.state == OutageState.RESOLVED:
-        return "plan the resend of what was lost." if "outage.plan" in actions else _undecided(shown, "it is over.")
+        return "plan the resend of what was lost." if "outage.plan" in actions else _undecided(shown, _OVER)
     if outage.acknowledged_at is None:
         return "somebody presses Acknowledge, so that the others can sleep."
     if outage.recovered_at is not None:
@@ -180,12 +187,14 @@ def _next(shown: Headline) -> str:
             return "plan the resend of what was lost, then resolve."
         if shown.resend_id is not None:
             return f"see resend #{shown.resend_id} in this thread, then resolve."
-        return _undecided(shown, "resolve it with /outage resolve TEXT, or with the button.")
+        return _undecided(shown, "resolve it with the button, or with /outage resolve TEXT")
     if "outage.failover" in actions:
-        return "fail over to the backup, or find the cause and say it with /outage cause TEXT."
+        return "fail over to the backup, or find the cause and say it with /outage cause TEXT"
     if outage.cause is None:
-        return "find the cause and say it with /outage cause TEXT."
-    return "tell when it will be back with /outage eta WHEN; probes go on by themselves."
+        return "find the cause and say it with /outage cause TEXT"
+    if outage.eta is None:
+        return "say when it will be back with /outage eta WHEN"
+    return "repair it; this message says when it answers. If it takes longer, say so with /outage eta WHEN"
 
 
 def _undecided(shown: Headline, otherwise: str) -> str:
@@ -195,7 +204,8 @@ def _undecided(shown: Headline, otherwise: str) -> str:
         return otherwise
     noun = "delivery" if number == 1 else "deliveries"
     decide = f"{number:,} {noun} may have arrived: decide with /resend plan {shown.outage.id} with unknown"
-    return f"{decide}, or leave them. Then {otherwise}" if otherwise != "it is over." else f"{decide}, or leave them."
+    leave = f"or leave {'it' if number == 1 else 'them'} as {'it is' if number == 1 else 'they are'}."
+    return f"{decide}, {leave}" if otherwise == _OVER else f"{decide}, {leave} Then {otherwise}"
 
 
 def _buttons(shown: Headline) -> list[Block]:
@@ -219,7 +229,11 @@ def _buttons(shown: Headline) -> list[Block]:
             "Resume campaigns",
             "outage.resume",
             value,
-            confirm=("Resume?", f"{to_go:,} messages go out to those who have not had theirs.", "Resume"),
+            confirm=(
+                "Resume?",
+                f"{blocks.count(to_go, 'message goes', 'messages go')} out to those who have not had theirs.",
+                "Resume",
+            ),
         ),
         "outage.plan": blocks.button("Plan the resend", "outage.plan", value),
         "outage.resolve": blocks.button(
@@ -260,11 +274,13 @@ def summary(shown: OutageSummary) -> View:
         blocks.fields(_times(shown)),
         blocks.fields(_totals(shown)),
     ]
+    if shown.totals and shown.totals.still_lost > 0:
+        made.append(blocks.context(f"Send again what is lost: /resend plan #{outage.id}"))
     if shown.totals and shown.totals.unknown:
         made.append(
             blocks.context(
-                "Unknown: in flight when the connection or a process died. They are never sent again without a "
-                "person's decision: /resend plan"
+                "Unknown: what was in flight when a connection or a process died. It is only sent again when a person "
+                f"decides so: /resend plan #{outage.id} with unknown"
             )
         )
     return View(f"{title}: it lasted {lasted}.", made)

@@ -1,7 +1,7 @@
 """What the answers to commands have in common. They go to the person who asked, and to nobody else."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from bot.services.when import lasting
 from bot.slack import blocks
@@ -14,6 +14,7 @@ _TEXT_MAX = 3_800
 # Slack refuses messages of about 13,200 characters (https://github.com/slackapi/bolt-js/issues/2509).
 _MESSAGE_MAX = 9_000
 _CHUNK = 2_800
+_PAGE = 40
 
 
 def said(text: str) -> View:
@@ -28,14 +29,35 @@ def usage(about: str, lines: Sequence[tuple[str, str]], example: str) -> View:
     return View(about, made)
 
 
-def table(title: str, rows: Sequence[Sequence[str]], total: int, more: str) -> View:
-    """Rows in columns that stand under each other, as many as fit. `more` says how to see one of the others."""
+def table(title: str, rows: Sequence[Sequence[str]], command: str, page: int = 1) -> View:
+    """Rows in columns that stand under each other, a page of them; the foot says how to see the others.
+
+    `command` with a number behind it shows another page. Pages count from 1; one that there is not is the last.
+    """
     cells = [[clip(cell, _CELL_MAX) for cell in row] for row in rows]
     widths = [max(map(len, column), default=0) for column in zip(*cells, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
-    kept = _fitting([_code(line) for line in lines])
-    made = [blocks.section(f"*{title}*"), *(blocks.section(f"```\n{chunk}\n```") for chunk in _chunks(kept))]
-    return View(title, [*made, *_more(total - len(kept), more)])
+    pages = _pages([_code(line) for line in lines])
+    number = min(max(page, 1), len(pages))
+    shown = [blocks.section(f"```\n{chunk}\n```") for chunk in _chunks(pages[number - 1])]
+    return View(title, [blocks.section(f"*{title}*"), *shown, *_foot([len(each) for each in pages], number, command)])
+
+
+def _pages(lines: Sequence[str]) -> list[list[str]]:
+    pages, left = [], list(lines)
+    while left:
+        kept = _fitting(left[:_PAGE])
+        pages.append(kept)
+        left = left[len(kept) :]
+    return pages
+
+
+def _foot(sizes: Sequence[int], number: int, command: str) -> list[Block]:
+    if len(sizes) == 1:
+        return []
+    first, last = sum(sizes[: number - 1]) + 1, sum(sizes[:number])
+    way = f"Next: {command} {number + 1}" if number < len(sizes) else f"The first: {command}"
+    return [blocks.context(f"{first:,} to {last:,} of {sum(sizes):,} · {way}")]
 
 
 def listed(title: str, lines: Sequence[str], total: int, more: str) -> View:
@@ -56,10 +78,6 @@ def how_long(length: timedelta | None, rate: float | None) -> str:
     if length is None or not rate:
         return NO_DATA
     return f"about {lasting(length)}, at {rate:,.0f} delivered a minute lately"
-
-
-def clock(at: datetime | None) -> str:
-    return blocks.time(at) if at else NO_DATA
 
 
 def _code(line: str) -> str:

@@ -1,6 +1,7 @@
 """The card of a resend: the plan with its counts, then one message whose bar grows, then what came of it."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
 from bot.services.resend_shapes import Carrier, ResendStatus
 from bot.services.when import lasting
@@ -12,6 +13,8 @@ from storage.models import Resend, ResendState
 
 NO_DATA = "no data"
 _MOST_NAMES = 5
+_BLOCKED = "It cannot be approved until that is over."
+_ANEW = "To ask again: /resend plan"
 
 
 def card(status: ResendStatus) -> View:
@@ -35,7 +38,7 @@ def _planned(status: ResendStatus) -> View:
         f"{title}. Waits for an approval.",
         [
             blocks.header(f"📋 {title}"),
-            blocks.section("\n".join([body, *_troubles(status, "It cannot be approved until that is over.")])),
+            blocks.section("\n".join([body, *_troubles(status, _BLOCKED)])),
             blocks.fields(_plan_counts(status)),
             *_hint(resend),
             blocks.section(_who_decides(status)),
@@ -48,7 +51,7 @@ def _planned(status: ResendStatus) -> View:
 def _sending(status: ResendStatus) -> View:
     resend, progress = status.resend, status.progress
     wave = status.canary if resend.wave == 0 else resend.total - progress.left
-    what = "The canary of 1 %" if resend.wave == 0 else "Sending again"
+    what = "The first 1 %" if resend.wave == 0 else "Sending again"
     notes = _troubles(status, "It goes on by itself when that is over.")
     if not status.sender_runs:
         notes.append("⚠️ The sender is not running, so nothing goes out now. Start it with `holdfast run`.")
@@ -101,14 +104,10 @@ def _paused(status: ResendStatus) -> View:
 
 def _canary_done(status: ResendStatus) -> View:
     resend, progress = status.resend, status.progress
-    bad = progress.done - progress.delivered
     title = f"Resend {resend.id}: the first 1 % is out"
-    verdict = (
-        f"All {progress.delivered:,} were delivered."
-        if not bad
-        else f"{progress.delivered:,} of {progress.done:,} were delivered: look at the others before you go on."
-    )
+    verdict = _verdict(progress.delivered, progress.done)
     rest = count(progress.held_back, "message")
+    waits = "waits" if progress.held_back == 1 else "wait"
     send = _button(
         resend,
         f"Send the rest ({progress.held_back:,})",
@@ -121,12 +120,23 @@ def _canary_done(status: ResendStatus) -> View:
         f"{title}. {verdict}",
         [
             blocks.header(f"🐤 {title}"),
-            blocks.section("\n".join([f"{verdict} *{rest}* wait for an approver.", *_troubles(status, "")])),
+            blocks.section("\n".join([f"{verdict} *{rest}* {waits} for an approver.", *_troubles(status, _BLOCKED)])),
             blocks.fields([*_results(status), ("The rest takes", _duration(status))]),
             blocks.actions([send, _cancel(status)]),
             blocks.context(_footer(status)),
         ],
     )
+
+
+def _verdict(delivered: int, done: int) -> str:
+    """What came of the first 1 %, and whether somebody should look before the rest goes."""
+    if delivered == done:
+        return "It was delivered." if done == 1 else f"All {done:,} were delivered."
+    if done == 1:
+        return "It was not delivered: look at it before you go on."
+    verb = "was" if delivered == 1 else "were"
+    others = "the other one" if done - delivered == 1 else "the others"
+    return f"{blocks.some(delivered).capitalize()} of {done:,} {verb} delivered: look at {others} before you go on."
 
 
 def _finished(status: ResendStatus) -> View:
@@ -135,9 +145,10 @@ def _finished(status: ResendStatus) -> View:
     title = f"Resend {resend.id}: {progress.delivered:,} of {resend.total:,} recovered"
     lines = [bar(progress.done, sent) if sent else ""]
     if progress.failed:
-        lines.append(f"{count(progress.failed, 'message')} failed again. /resend plan sees to what can go once more.")
+        lines.append(f"{count(progress.failed, 'message')} failed again. Plan what can go once more: /resend plan")
     if progress.unknown:
-        lines.append(f"{count(progress.unknown, 'message')} may have arrived: they are not sent again unasked.")
+        they = "it is" if progress.unknown == 1 else "they are"
+        lines.append(f"{count(progress.unknown, 'message')} may have arrived: {they} not sent again unasked.")
     if progress.left:
         lines.append(f"{count(progress.left, 'message')} went over to a later resend.")
     return _ended(status, "✅", title, "\n".join(line for line in lines if line))
@@ -146,12 +157,15 @@ def _finished(status: ResendStatus) -> View:
 def _cancelled(status: ResendStatus) -> View:
     progress = status.progress
     what = f"{progress.done:,} of {count(status.resend.total, 'message')} had gone out; the others are as before."
+    if not progress.done:
+        what = "Nothing of it was sent."
+    what += f" {_ANEW}"
     return _ended(status, "⏹️", f"Resend {status.resend.id}: cancelled", f"{_note(status.resend)} {what}")
 
 
 def _rejected(status: ResendStatus) -> View:
     return _ended(
-        status, "⛔", f"Resend {status.resend.id}: rejected", f"{_note(status.resend)} Nothing of it was sent."
+        status, "⛔", f"Resend {status.resend.id}: rejected", f"{_note(status.resend)} Nothing of it was sent. {_ANEW}"
     )
 
 
@@ -302,15 +316,17 @@ def _results(status: ResendStatus) -> list[tuple[str, str]]:
     if progress.suppressed or progress.expired:
         pairs.append(("Not mailed", f"{progress.suppressed:,} suppressed, {progress.expired:,} expired"))
     if progress.to_go:
-        held = f", {progress.held_back:,} held back" if progress.held_back else ""
-        pairs.append(("To go", f"{progress.to_go:,}{held}"))
+        part = "all" if progress.held_back == progress.to_go > 1 else f"{progress.held_back:,}"
+        held = f", {part} held back" if progress.held_back else ""
+        pairs.append(("To go", f"{progress.to_go:,}{held}" if progress.to_go > 1 else "1, held back" if held else "1"))
     return pairs
 
 
 def _duration(status: ResendStatus) -> str:
     if status.duration is None or status.rate_per_minute is None:
         return NO_DATA
-    return f"about {lasting(status.duration)}, at {status.rate_per_minute:,.0f} delivered a minute lately"
+    takes = "less than 1 s" if status.duration < timedelta(seconds=1) else f"about {lasting(status.duration)}"
+    return f"{takes}, at {status.rate_per_minute:,.0f} delivered a minute lately"
 
 
 def _note(resend: Resend) -> str:

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from bot.services.server_results import DRAINED, MAINTENANCE, ServerRow
 from bot.services.words import joined
 from bot.slack import blocks
-from bot.slack.blocks import View, clip, count, escape
+from bot.slack.blocks import View, aligned, clip, count, escape
 from bot.slack.views import replies
 from bot.slack.views.timeline import safe
 from storage.models import Health
 
-_SHOWN = 40
 _NAMES = 8
 _LONG_TEXT = 500
+_SHORT_TEXT = 40
 
 # What needs a person stands first. The words say what the colours say.
 _LOOKS = {
@@ -27,27 +27,24 @@ _LOOKS = {
 _ORDER = {state: place for place, state in enumerate(_LOOKS)}
 
 
-def listing(rows: Sequence[ServerRow]) -> View:
-    """`/server list`: what is wrong first."""
+def listing(rows: Sequence[ServerRow], page: int = 1) -> View:
+    """`/server list`: what is wrong first, a page at a time."""
     if not rows:
         return View("There is no server yet. Add one with /server add NAME HOST:PORT, or in holdfast.toml.")
     by_state = Counter(row.state for row in rows)
     told = joined([f"{by_state[state]:,} {state}" for state in _LOOKS if by_state[state]])
     ordered = sorted(rows, key=lambda row: (_ORDER[row.state], row.name))
-    return replies.table(
-        f"{count(len(rows), 'server')}: {told}",
-        [_row(row) for row in ordered[:_SHOWN]],
-        len(rows),
-        "narrow with /server status NAME",
-    )
+    numbers = aligned([len(row.campaigns) for row in ordered])
+    lines = [_row(row, number) for row, number in zip(ordered, numbers, strict=True)]
+    return replies.table(f"{count(len(rows), 'server')}: {told}", lines, "/server list", page)
 
 
-def _row(row: ServerRow) -> tuple[str, ...]:
+def _row(row: ServerRow, campaigns: str) -> tuple[str, ...]:
     return (
         f"{_LOOKS[row.state]} {row.state}",
         row.name,
         address(row),
-        count(len(row.campaigns), "campaign"),
+        f"{campaigns} {'campaign' if len(row.campaigns) == 1 else 'campaigns'}",
         "; ".join(_notes(row)),
     )
 
@@ -65,8 +62,9 @@ def _notes(row: ServerRow) -> list[str]:
         notes.append(f"carries for {joined(list(row.carries_for))}")
     if row.outage:
         notes.append(f"outage #{row.outage.id}")
-    if row.failure:
-        notes.append(row.failure)
+    elif row.failure:
+        # A longer line would be broken in two, and the columns with it; /server status has all of it.
+        notes.append(clip(row.failure, _SHORT_TEXT))
     return notes
 
 
@@ -84,11 +82,13 @@ def status(row: ServerRow) -> View:
         ("Security", server.tls if server.tls != "none" else "no TLS"),
         ("Last looked at", _looked(row)),
         ("Backup", escape(row.backup) if row.backup else "none"),
-        ("Carried by", escape(row.carrier) if row.carrier else "itself"),
-        ("Carries for", escape(joined(list(row.carries_for))) if row.carries_for else "no other server"),
         ("Connections", f"at most {server.max_connections:,}"),
         ("Campaigns", _campaigns(row)),
     ]
+    if row.carrier:
+        facts.append(("Carried by", escape(row.carrier)))
+    if row.carries_for:
+        facts.append(("Carries for", escape(joined(list(row.carries_for)))))
     if row.window is not None:
         facts.append(("Maintenance until", blocks.time(row.window.ends_at)))
     return View(safe(line), [blocks.section("\n".join(body)), blocks.fields(facts), blocks.context(_next(row))])
@@ -126,8 +126,12 @@ def _campaigns(row: ServerRow) -> str:
 
 def _next(row: ServerRow) -> str:
     name = row.name
+    if row.window is not None:
+        return f"End the maintenance now: /maintenance cancel {row.window.id}"
     if row.state == DRAINED or row.carrier:
-        return f"Put it back to use: /server restore {name}"
-    if row.state == Health.DOWN and row.backup:
-        return f"Let {escape(row.backup)} take over: /server failover {name}"
+        ready = "When it is repaired, put" if row.server.health == Health.DOWN else "Put"
+        return f"{ready} it back to use: /server restore {name}"
+    if row.state == Health.DOWN:
+        takes_over, word = (escape(row.backup), "") if row.backup else ("another server", " BACKUP")
+        return f"Let {takes_over} take over: /server failover {name}{word}"
     return f"Take it out of use: /server drain {name}"

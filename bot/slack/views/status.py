@@ -14,12 +14,18 @@ _LONG_TEXT = 300
 # The order in which states are told: what needs somebody first.
 _SERVERS = ("down", "suspected", "maintenance", "drained", "unchecked", "up")
 _CAMPAIGNS = ("sending", "pausing", "paused", "scheduled", "finished", "cancelled")
+_WINDOWS = {"scheduled": "planned", "active": "under way"}
 _DECISIONS = ("sending", "pausing", "paused", "waiting", "planned", "draft")
 
 
 def report(shown: StatusReport) -> View:
-    title = "All is well" if shown.calm else _needs(shown)
-    made = [blocks.section(f"{'🟢' if shown.calm else '🔴' if shown.outages else '🟡'} *{title}.*")]
+    title = _needs(shown)
+    sign = "🔴" if shown.outages else "🟡"
+    if shown.calm:
+        sign, title = ("🟢", "All is well") if shown.servers else ("⚪", "No server is known yet")
+    made = [blocks.section(f"{sign} *{title}.*")]
+    if not shown.servers:
+        made.append(blocks.section("*Next:* add the server that your mail goes through: /server add NAME HOST[:PORT]"))
     wrong = [*_outages(shown), *_waiting(shown), *_troubles(shown)]
     if wrong:
         made.append(blocks.section("\n".join(wrong)))
@@ -79,7 +85,8 @@ def _troubles(shown: StatusReport) -> list[str]:
     if posts.error:
         since = f" since {blocks.time(posts.since)}" if posts.since else ""
         error = safe(clip(posts.error, _LONG_TEXT))
-        lines.append(f"🟡 *{count(posts.waiting, 'message')} for Slack* waiting{since}; nothing is lost. {error}")
+        wait = "has waited" if posts.waiting == 1 else "have waited"
+        lines.append(f"🟡 *{count(posts.waiting, 'message')} for Slack* {wait}{since}; nothing is lost. {error}")
     return lines
 
 
@@ -104,7 +111,8 @@ def _by_state(counts: Mapping[str, int], order: tuple[str, ...]) -> str:
 
 def _maintenance(shown: StatusReport) -> list[str]:
     lines = [
-        f"🔵 *Maintenance of {escape(server)}* {window.state}: {blocks.time(window.starts_at)} to "
+        f"🔵 *Maintenance of {escape(server)}* {_WINDOWS.get(window.state, window.state)}: "
+        f"{blocks.time(window.starts_at)} to "
         f"{blocks.time(window.ends_at)}"
         for window, server in shown.maintenance[:_MOST]
     ]

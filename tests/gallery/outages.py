@@ -1,0 +1,218 @@
+"""Outages: the live card in each state, the summary at the end, and the answers of `/outage`."""
+
+from datetime import timedelta
+from typing import Any
+
+from bot.services.outage_shapes import (
+    CampaignNow,
+    Headline,
+    OutageRow,
+    OutageSummary,
+    OutageTimeline,
+    ServerNow,
+    Totals,
+)
+from bot.slack.views import outage, outage_replies, timeline
+from storage.models import Outage, OutageState, Timeline
+from tests.gallery.scene import Scenes, each
+from tests.gallery.things import ANA, BEN, HOSTILE, NIGHT, campaign
+
+TAKE = ("outage.acknowledge", "outage.failover", "outage.resolve")
+TOTALS = Totals(1300, 1240, failed=60, recovered=0, undecided=2, unknown=2, suppressed=5, expired=0, queued=760)
+ONE_LOST = Totals(2, 1, failed=1, recovered=0, undecided=0, unknown=0, suppressed=0, expired=0, queued=0)
+ONE_UNKNOWN = Totals(2, 1, failed=1, recovered=0, undecided=1, unknown=1, suppressed=0, expired=0, queued=0)
+ALL_BACK = Totals(2000, 2000, failed=60, recovered=60, undecided=0, unknown=0, suppressed=0, expired=0, queued=0)
+
+
+def row(state: OutageState = OutageState.OPEN, **changes: Any) -> Outage:
+    values: dict[str, Any] = {
+        "id": 3,
+        "severity": "major",
+        "title": "primary is down",
+        "policy": "hold",
+        "opened_by": "Holdfast",
+        "stage": "greeting",
+        "code": 421,
+        "reply": "4.3.2 shutting down",
+        "started_at": NIGHT,
+        "detected_at": NIGHT + timedelta(seconds=40),
+        "recurrences": 0,
+    }
+    if state != OutageState.OPEN:
+        values |= {"acknowledged_at": NIGHT + timedelta(minutes=3), "acknowledged_by": ANA, "lead": ANA}
+    if state in {OutageState.MONITORING, OutageState.RESOLVED}:
+        values |= {"recovered_at": NIGHT + timedelta(minutes=50)}
+    if state == OutageState.RESOLVED:
+        values |= {"resolved_at": NIGHT + timedelta(minutes=65), "resolved_by": ANA, "resolution": "new disk"}
+    return Outage(state=state, **(values | changes))
+
+
+def down(name: str = "primary", **changes: Any) -> ServerNow:
+    values: dict[str, Any] = {
+        "id": 1,
+        "host": "mx1.example.com",
+        "port": 25,
+        "state": "down",
+        "since": NIGHT,
+        "stage": "connect",
+        "code": None,
+        "text": "refused",
+        "backup": "backup",
+        "backup_usable": True,
+        "failed_over_to": None,
+    }
+    return ServerNow(name=name, **(values | changes))
+
+
+UP = (down(state="up", since=NIGHT + timedelta(minutes=50)),)
+
+
+def touched(name: str = "spring-sale", state: str = "paused", *, held: bool = True, **changes: Any) -> CampaignNow:
+    counts = changes.pop("counts", {"delivered": 1240, "queued": 760})
+    through = changes.pop("through", "primary")
+    return CampaignNow(campaign(name, state, **changes), held, through, counts)
+
+
+def card(shown: Outage | None = None, **changes: Any) -> Headline:
+    values: dict[str, Any] = {
+        "outage": shown or row(),
+        "servers": (down(),),
+        "campaigns": (touched(slipped=3),),
+        "totals": TOTALS,
+        "actions": TAKE,
+        "resend_id": None,
+    }
+    return Headline(**(values | changes))
+
+
+def monitoring(*actions: str, **changes: Any) -> Headline:
+    return card(row(OutageState.MONITORING), **({"servers": UP, "actions": (*actions, "outage.resolve")} | changes))
+
+
+def resolved(*actions: str, **changes: Any) -> Headline:
+    return card(row(OutageState.RESOLVED), **({"servers": UP, "actions": actions} | changes))
+
+
+MANY = tuple(touched(f"mailing-{number:03}") for number in range(1, 501))
+SENT = (touched(state="finished", held=False, counts={"delivered": 1940, "queued": 0}),)
+BY_HAND: dict[str, Any] = {
+    "title": "customers report missing mail",
+    "opened_by": BEN,
+    "stage": None,
+    "code": None,
+    "reply": None,
+}
+
+CARDS: dict[str, Headline] = {
+    "open, one campaign held": card(),
+    "open, no campaign": card(campaigns=(), totals=None, actions=("outage.acknowledge", "outage.resolve")),
+    "open, two campaigns, one still stopping": card(campaigns=(touched("a"), touched("welcome", "pausing"))),
+    "open, 500 campaigns": card(campaigns=MANY),
+    "open, none held by policy": card(
+        campaigns=(touched(state="sending", held=False),), actions=("outage.acknowledge", "outage.pause", *TAKE[1:])
+    ),
+    "open, moved to the backup": card(
+        servers=(down(failed_over_to="backup"),),
+        campaigns=(touched(state="sending", held=False, through="backup"),),
+        actions=("outage.acknowledge", "outage.resolve"),
+    ),
+    "open, its backup is down too": card(servers=(down(backup_usable=False),), actions=(TAKE[0], TAKE[2])),
+    "open, no backup": card(servers=(down(backup=None, backup_usable=False),), actions=(TAKE[0], TAKE[2])),
+    "open, two servers": card(servers=(down(), down("second", host="mx2.example.com"))),
+    "open, declared by hand on a server that answers": card(row(**BY_HAND), servers=(down(state="up", since=None),)),
+    "open, on a server that was never probed": card(row(**BY_HAND), servers=(down(state="unchecked", since=None),)),
+    "open, a suspected server": card(row(**BY_HAND), servers=(down(state="suspected"),)),
+    "open, a server in maintenance": card(row(**BY_HAND), servers=(down(state="maintenance", since=None),)),
+    "open, a drained server": card(row(**BY_HAND), servers=(down(state="drained", since=None),)),
+    "open, it came back once": card(row(recurrences=1)),
+    "open, one message lost": card(totals=ONE_LOST),
+    "open, what others wrote": card(
+        row(title=HOSTILE, reply=HOSTILE, opened_by=BEN), campaigns=(touched("عرض-الربيع"),)
+    ),
+    "open, long texts": card(row(title="x" * 900, reply="y" * 900, opened_by=BEN)),
+    "acknowledged": card(row(OutageState.ACKNOWLEDGED), actions=("outage.failover", "outage.resolve")),
+    "acknowledged, no backup": card(
+        row(OutageState.ACKNOWLEDGED), servers=(down(backup=None),), actions=("outage.resolve",)
+    ),
+    "identified, with an expected end": card(
+        row(OutageState.IDENTIFIED, cause="the disk is full", eta=NIGHT + timedelta(hours=2)),
+        actions=("outage.resolve",),
+    ),
+    "identified, no expected end": card(
+        row(OutageState.IDENTIFIED, cause="the disk is full"), actions=("outage.resolve",)
+    ),
+    "monitoring, campaigns still held": monitoring("outage.resume"),
+    "monitoring, one message to go": monitoring(
+        "outage.resume", campaigns=(touched(recipients=2, counts={"delivered": 1, "queued": 1}),), totals=ONE_LOST
+    ),
+    "monitoring, mail to send again": monitoring("outage.plan", campaigns=SENT),
+    "monitoring, a resend under way": monitoring(campaigns=SENT, resend_id=4),
+    "monitoring, one delivery to decide about": monitoring(campaigns=SENT, totals=ONE_UNKNOWN),
+    "monitoring, nothing lost": monitoring(campaigns=(), totals=None),
+    "monitoring, nobody has it": card(
+        row(recovered_at=NIGHT + timedelta(minutes=5)), servers=UP, actions=("outage.acknowledge", "outage.resolve")
+    ),
+    "resolved, mail to send again": resolved("outage.plan", campaigns=SENT),
+    "resolved, two deliveries to decide about": resolved(campaigns=SENT),
+    "resolved, all recovered": resolved(campaigns=SENT, totals=ALL_BACK),
+    "resolved, no campaign": resolved(campaigns=(), totals=None),
+}
+
+
+def summary(shown: Outage | None = None, **changes: Any) -> OutageSummary:
+    values: dict[str, Any] = {
+        "outage": shown or row(OutageState.RESOLVED, cause="the disk was full"),
+        "servers": ("primary",),
+        "campaigns": ("spring-sale", "welcome"),
+        "started_at": NIGHT,
+        "detected_at": NIGHT + timedelta(seconds=40),
+        "acknowledged_at": NIGHT + timedelta(minutes=3),
+        "recovered_at": NIGHT + timedelta(minutes=50),
+        "resolved_at": NIGHT + timedelta(minutes=65),
+        "totals": TOTALS,
+    }
+    return OutageSummary(**(values | changes))
+
+
+SUMMARIES: dict[str, OutageSummary] = {
+    "with all there is to know": summary(),
+    "of one message": summary(totals=ONE_UNKNOWN, campaigns=("spring-sale",)),
+    "all recovered": summary(totals=ALL_BACK),
+    "of 500 campaigns, after recurrences": summary(
+        row(OutageState.RESOLVED, recurrences=2), campaigns=tuple(each.name for each in MANY)
+    ),
+    "without data": summary(
+        row(OutageState.RESOLVED, resolution=None, **BY_HAND),
+        campaigns=(),
+        acknowledged_at=None,
+        recovered_at=None,
+        totals=None,
+    ),
+}
+
+
+def entry(number: int, text: str) -> Timeline:
+    return Timeline(id=number, at=NIGHT + timedelta(seconds=number), kind="outage.updated", text=text)
+
+
+ENTRIES = tuple(entry(number, f"{BEN}: step {number} is done.") for number in range(1, 201))
+OPEN = OutageRow(row(), ("primary",), 1)
+OVER = OutageRow(row(OutageState.RESOLVED, id=2), ("primary", "second"), 0)
+ROWS = [OutageRow(row(OutageState.ACKNOWLEDGED, id=number), ("primary",), number % 3) for number in range(500, 0, -1)]
+
+SCENES: Scenes = {
+    **each("card", outage.headline, CARDS),
+    **each("summary", outage.summary, SUMMARIES),
+    **each("/outage status", outage_replies.status, CARDS),
+    "/outage list: empty": lambda: outage_replies.listing([]),
+    "/outage list: one": lambda: outage_replies.listing([OPEN]),
+    "/outage list: none is open": lambda: outage_replies.listing([OVER]),
+    "/outage list: open and over": lambda: outage_replies.listing([OPEN, OVER]),
+    "/outage list: 500": lambda: outage_replies.listing(ROWS),
+    "/outage timeline: empty": lambda: outage_replies.timeline(OutageTimeline(row(), ())),
+    "/outage timeline: one": lambda: outage_replies.timeline(OutageTimeline(row(), ENTRIES[:1])),
+    "/outage timeline: 200": lambda: outage_replies.timeline(OutageTimeline(row(), ENTRIES)),
+    "thread: an entry": lambda: timeline.entry(entry(1, f"{ANA} named the cause: the disk is full")),
+    "thread: what others wrote": lambda: timeline.entry(entry(1, f"{BEN}: {HOSTILE}")),
+    "thread: a long entry": lambda: timeline.entry(entry(1, f"{BEN}: " + "long " * 700)),
+}

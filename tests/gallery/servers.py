@@ -1,0 +1,68 @@
+"""Servers: the answers of `/server`, and the sentences of its verbs."""
+
+from typing import Any
+
+from bot.services import server_results as results
+from bot.services.server_results import ServerRow
+from bot.slack.views import replies, servers
+from storage.models import Maintenance, Outage
+from tests.gallery.scene import Scenes, each
+from tests.gallery.things import BEN, HOSTILE, NIGHT, server
+
+BROKEN: dict[str, Any] = {
+    "health": "down",
+    "last_stage": "greeting",
+    "last_code": 421,
+    "last_text": "4.3.2 shutting down",
+}
+OUTAGE = Outage(id=3)
+WINDOW = Maintenance(id=4, ends_at=NIGHT.replace(hour=5))
+
+
+def row(
+    name: str = "primary", state: str = "up", *, campaigns: tuple[str, ...] = ("spring-sale",), **changes: Any
+) -> ServerRow:
+    values: dict[str, Any] = {"window": None, "outage": None, "backup": None, "carrier": None, "carries_for": ()}
+    of_server = {key: changes.pop(key) for key in set(changes) - set(values)}
+    return ServerRow(server(name, **of_server), state, campaigns=campaigns, **(values | changes))
+
+
+STATES: dict[str, ServerRow] = {
+    "up": row(),
+    "up, carries for another": row("backup", carries_for=("primary",), campaigns=()),
+    "suspected": row("second", "suspected", **(BROKEN | {"health": "suspected"})),
+    "down, with a backup": row("third", "down", outage=OUTAGE, backup="backup", **BROKEN),
+    "down, without a backup": row("fourth", "down", outage=OUTAGE, campaigns=(), **BROKEN),
+    "down, carried by its backup": row("fifth", "down", outage=OUTAGE, backup="backup", carrier="backup", **BROKEN),
+    "maintenance": row("sixth", "maintenance", window=WINDOW, campaigns=()),
+    "drained": row("seventh", "drained", drained_by=BEN, campaigns=()),
+    "unchecked": row(
+        "eighth", "unchecked", health="unchecked", health_since=None, last_probe_at=None, last_ms=None, tls="none"
+    ),
+    "at an IPv6 address, with many campaigns": row(
+        "ninth", host="2001:db8::25", campaigns=tuple(f"mailing-{number:03}" for number in range(1, 501))
+    ),
+    "with a reply that others wrote": row("tenth", "down", **(BROKEN | {"last_text": HOSTILE})),
+}
+MANY = [row(f"server-{number:03}", "up" if number % 3 else "down") for number in range(1, 501)]
+
+SAID: dict[str, str] = {
+    "drain": results.drain_text("primary", "backup", ["spring-sale"], [], ""),
+    "drain, two campaigns": results.drain_text("primary", "backup", ["spring-sale", "welcome"], [], ""),
+    "drain, no backup": results.drain_text("primary", None, [], ["spring-sale"], "It has no backup."),
+    "drain, nothing was sending": results.drain_text("primary", "backup", [], [], ""),
+    "failover": results.failover_text("primary", "backup", ["spring-sale"], ["spring-sale"]),
+    "failover, no campaign": results.failover_text("primary", "backup", [], []),
+    "restore": results.restore_text("primary", ["spring-sale", "welcome"], ["welcome"]),
+    "restore, no campaign": results.restore_text("primary", [], []),
+}
+
+SCENES: Scenes = {
+    "/server list: empty": lambda: servers.listing([]),
+    "/server list: one": lambda: servers.listing([row()]),
+    "/server list: each state": lambda: servers.listing(list(STATES.values())),
+    "/server list: 500": lambda: servers.listing(MANY),
+    "/server list: 500, the last page": lambda: servers.listing(MANY, page=13),
+    **each("/server status", servers.status, STATES),
+    **each("/server", replies.said, SAID),
+}

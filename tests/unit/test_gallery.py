@@ -1,0 +1,89 @@
+"""Everything that the bot shows, in every state: Slack takes it, it reads as it was meant, and nothing is left out."""
+
+import importlib
+import inspect
+import pkgutil
+import re
+import sys
+from collections.abc import Iterator
+from types import CodeType
+
+import pytest
+
+from bot.slack import views
+from commands import COMMANDS
+from tests.gallery import FOLDER, GROUPS, golden, problems
+from tests.gallery.page import page
+
+SCENES = [(group, name) for group, scenes in GROUPS.items() for name in scenes]
+# One thing, and its noun in the plural; what is no noun may end in s.
+ONE_OF_MANY = re.compile(
+    r"(?<![\d,.#:] )(?<![\d,.#:-])\b1 (?!is\b|was\b|has\b|of\b|this\b|waits\b|goes\b|stays\b)[a-z]+s\b"
+)
+
+
+@pytest.mark.parametrize(("group", "name"), SCENES)
+def test_slack_takes_it(group: str, name: str) -> None:
+    assert problems(GROUPS[group][name]()) == []
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_it_reads_as_it_was_meant(group: str) -> None:
+    meant = (FOLDER / f"{group}.txt").read_text(encoding="utf-8")
+    assert golden(group) == meant, "look at the difference; if it is meant: python -m tests.gallery --update"
+
+
+def test_there_is_no_golden_text_without_its_scenes() -> None:
+    assert {each.stem for each in FOLDER.glob("*.txt")} == set(GROUPS)
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_one_is_never_told_as_many(group: str) -> None:
+    assert [found[0] for found in ONE_OF_MANY.finditer(golden(group))] == []
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_nothing_of_the_code_shows_through(group: str) -> None:
+    text = golden(group)
+    for trace in ("None", "<!", "<@", "State.", "datetime", "{}"):
+        assert trace not in text.replace("<!channel>", ""), trace
+
+
+def test_every_view_is_in_the_gallery() -> None:
+    drawn = _drawn()
+    missing = [name for name, code in _public() if code not in drawn]
+    assert missing == [], "give it a scene in tests/gallery"
+
+
+def test_every_command_shows_its_help_in_the_gallery() -> None:
+    assert {f"help: {name}" for name in COMMANDS} <= set(GROUPS["answers"])
+
+
+def test_the_page_has_every_scene() -> None:
+    html = page(GROUPS)
+    assert html.count("<h2>") == len(SCENES)
+    assert 'class="wrong"' not in html
+    assert "<!channel>" not in html
+
+
+def _public() -> Iterator[tuple[str, CodeType]]:
+    """Every public function of bot/slack/views."""
+    for found in pkgutil.walk_packages(views.__path__, f"{views.__name__}."):
+        module = importlib.import_module(found.name)
+        for name, function in inspect.getmembers(module, inspect.isfunction):
+            if function.__module__ == module.__name__ and not name.startswith("_"):
+                yield f"{module.__name__}.{name}", function.__code__
+
+
+def _drawn() -> set[CodeType]:
+    """The code of every function that runs while the gallery is drawn."""
+    seen: set[CodeType] = set()
+    before = sys.getprofile()
+    sys.setprofile(lambda frame, event, _: seen.add(frame.f_code) if event == "call" else None)
+    try:
+        for scenes in GROUPS.values():
+            for draw in scenes.values():
+                draw()
+    finally:
+        sys.setprofile(before)
+    return seen
