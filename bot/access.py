@@ -24,6 +24,8 @@ class Actor:
     """slack, terminal or system."""
     zone: str = "UTC"
     """The person's IANA time zone."""
+    outsider: bool = False
+    """From another workspace, in a channel that is shared with it (Slack Connect): may look, and no more."""
 
     @property
     def mention(self) -> str:
@@ -91,12 +93,19 @@ class Access:
         return frozenset(held)
 
     def allows(self, actor: Actor, permission: str) -> bool:
+        if actor.outsider:
+            return permission == "look"
         return permission in OPEN or PERMISSIONS[permission] in self.roles_of(actor)
 
     def require(self, actor: Actor, permission: str) -> None:
         """Raises NotAllowedError, which names the role and who has it."""
         if self.allows(actor, permission):
             return
+        if actor.outsider:
+            raise NotAllowedError(
+                "You are from another workspace, so you may look and no more. Nothing was changed; ask somebody of the "
+                "workspace that Holdfast belongs to."
+            )
         role = PERMISSIONS[permission]
         holders = [f"<@{member}>" for member in self._members[role]] or [
             f"<@{member}>" for member in self._members[Role.ADMIN]

@@ -12,6 +12,8 @@ import structlog
 from aiohttp import ClientSession, ClientTimeout, web
 from slack_bolt.adapter.aiohttp import to_aiohttp_response, to_bolt_request
 from slack_bolt.async_app import AsyncApp
+from slack_bolt.request.async_request import AsyncBoltRequest
+from slack_bolt.response import BoltResponse
 from slack_sdk.errors import SlackApiError
 from slack_sdk.http_retry.builtin_async_handlers import AsyncRateLimitErrorRetryHandler
 from slack_sdk.web.async_client import AsyncWebClient
@@ -27,8 +29,12 @@ from bot.slack.announcer import Announcer
 from bot.slack.answering import SLACK_ERRORS, reason
 from bot.slack.cards import CARDS
 from bot.slack.edge import Edge
-from bot.slack.setbacks import TOKEN_REFUSED
+from bot.slack.installs import Installer, Outcome
+from bot.slack.manifest import INSTALL_PATH, REDIRECT_PATH
+from bot.slack.setbacks import TOKEN_REFUSED, judge
 from bot.slack.socket import Socket
+from bot.slack.tokens import bot_token_of
+from bot.web.pages import Page, page
 from bot.web.server import EventHandler, Server
 from commands import ACTIONS, COMMANDS
 from storage.db import Database
@@ -65,12 +71,13 @@ class Bot:
         """Raises SettingsError for what must be set otherwise, BotError when another Holdfast runs already, and
         StorageError when the database cannot be used. A Slack that is away is no error: the mail must be watched.
         """
-        bot_token = _required_tokens(self.settings)
+        _require_tokens(self.settings)
         await self._open.enter_async_context(_Closing(self.db.close))
         await self._be_the_only_one()
         await self.db.migrate()
         services = build(self.db, self.settings)
         await services.servers.sync_settings()
+        bot_token = await bot_token_of(self.settings, self.db)
 
         session = await self._open.enter_async_context(
             ClientSession(timeout=ClientTimeout(total=SLACK_PATIENCE.total_seconds()))
@@ -78,11 +85,17 @@ class Bot:
         quiet = AsyncWebClient(
             token=bot_token, base_url=self.settings.slack_api_url, session=session, retry_handlers=[]
         )
-        await _check_token(quiet)
+        await _check_token(quiet, self.settings)
         announcer = Announcer(services, quiet, CARDS)
         await self._announce(announcer)
         edge = self._edge(services, bot_token, session, announcer.wake)
-        await self._listen(edge, session)
+
+        async def installed(token: str) -> None:
+            quiet.token = token
+            edge.renew(token)
+            await announcer.retry()
+
+        await self._listen(edge, session, self._pages(session, installed))
         await self._work(services)
         await edge.resume()
         _log.info("Holdfast runs", channel=self.settings.channel, http_port=self.http_port)
@@ -110,7 +123,15 @@ class Bot:
                 "Another Holdfast runs over this database already. Stop it first: two would post everything twice."
             ) from error
 
-    def _edge(self, services: Services, token: str, session: ClientSession, wake: Callable[[], None]) -> Edge:
+    def _pages(self, session: ClientSession, installed: Callable[[str], Awaitable[None]]) -> dict[str, EventHandler]:
+        """The pages of the installation by OAuth, where the bot token comes from it."""
+        if self.settings.install_url is None:
+            return {}
+        client = AsyncWebClient(base_url=self.settings.slack_api_url, session=session, retry_handlers=[])
+        installer = Installer(self.db, self.settings, client, installed)
+        return {INSTALL_PATH: _browser(installer.begin), REDIRECT_PATH: _browser(installer.finish)}
+
+    def _edge(self, services: Services, token: str | None, session: ClientSession, wake: Callable[[], None]) -> Edge:
         # A 429 says that nothing was done, so it may be tried again; after a lost connection that is not known.
         client = AsyncWebClient(
             token=token,
@@ -120,11 +141,11 @@ class Bot:
         )
         return Edge(services, client, COMMANDS, ACTIONS, wake=wake)
 
-    async def _listen(self, edge: Edge, session: ClientSession) -> None:
+    async def _listen(self, edge: Edge, session: ClientSession, pages: dict[str, EventHandler]) -> None:
         secret, app_token = self.settings.slack_signing_secret, self.settings.slack_app_token
         await self._open.enter_async_context(_Closing(edge.close))
         bolt = edge.bolt(signing_secret=secret.get_secret_value() if secret else None)
-        await self._serve_http(None if app_token or not secret else _events(bolt))
+        await self._serve_http(None if app_token or not secret else _events(bolt), pages)
         if app_token is not None:
             socket = Socket(bolt, app_token.get_secret_value(), self.settings.slack_api_url, session)
             await self._connect(socket)
@@ -143,9 +164,10 @@ class Bot:
                 ) from error
             _log.warning("Slack cannot be reached yet; it is tried again and again", error=reason(error))
 
-    async def _serve_http(self, events: EventHandler | None) -> None:
+    async def _serve_http(self, events: EventHandler | None, pages: dict[str, EventHandler]) -> None:
         links = Links([self.settings.signing_key()])
-        server = Server(self.db, links, host=self.settings.http_host, port=self.settings.http_port, events=events)
+        host, port = self.settings.http_host, self.settings.http_port
+        server = Server(self.db, links, host=host, port=port, events=events, pages=pages)
         await self._open.enter_async_context(_Closing(server.stop))
         try:
             self.http_port = await server.start()
@@ -200,13 +222,15 @@ class _Closing:
         await self._end()
 
 
-def _required_tokens(settings: Settings) -> str:
-    """The bot token. Raises SettingsError, which names what is missing."""
-    if settings.slack_bot_token is None:
+def _require_tokens(settings: Settings) -> None:
+    """Raises SettingsError, which names what is missing."""
+    if settings.slack_bot_token is None and settings.slack_client_id is None:
         raise SettingsError(
             "HOLDFAST_SLACK_BOT_TOKEN is missing. It begins with xoxb-; copy it from the app's page under OAuth & "
             "Permissions. To try Holdfast without Slack, run: holdfast demo"
         )
+    if settings.slack_bot_token is None:
+        _require_oauth(settings)
     if settings.slack_app_token is None and settings.slack_signing_secret is None:
         raise SettingsError(
             "HOLDFAST_SLACK_APP_TOKEN is missing. Set it for Socket Mode, or set HOLDFAST_SLACK_SIGNING_SECRET to "
@@ -214,14 +238,29 @@ def _required_tokens(settings: Settings) -> str:
         )
     if not settings.channel:
         raise SettingsError("HOLDFAST_CHANNEL is missing. Set it to the id or name of the channel for outages.")
-    return settings.slack_bot_token.get_secret_value()
 
 
-async def _check_token(client: AsyncWebClient) -> None:
-    """A wrong token is told at the start; a Slack that is away is waited for later."""
+def _require_oauth(settings: Settings) -> None:
+    if settings.slack_client_secret is None:
+        raise SettingsError(
+            "HOLDFAST_SLACK_CLIENT_SECRET is missing. Copy it from the app's page under Basic Information, or set "
+            "HOLDFAST_SLACK_BOT_TOKEN instead of installing by OAuth."
+        )
+    if not (settings.public_url or "").startswith("https://"):
+        raise SettingsError(
+            "HOLDFAST_PUBLIC_URL is missing or not https. Slack sends people back to it after they have installed "
+            "Holdfast by OAuth. Set it to the https address that leads to the HTTP port."
+        )
+
+
+async def _check_token(client: AsyncWebClient, settings: Settings) -> None:
+    """A wrong token is told at the start; a Slack that is away is waited for later, and so is an installation."""
     try:
         who = await client.auth_test()
     except SlackApiError as error:
+        if settings.install_url is not None:
+            _log.warning(judge(error, "", settings.install_url).sentence)
+            return
         if reason(error) in TOKEN_REFUSED:
             raise SettingsError(
                 f"HOLDFAST_SLACK_BOT_TOKEN is wrong: Slack says {reason(error)}. Copy it again from the app's page "
@@ -232,6 +271,16 @@ async def _check_token(client: AsyncWebClient) -> None:
         _log.warning("Slack cannot be reached yet", error=reason(error))
     else:
         _log.info("Slack knows us", team=who.get("team"), user=who.get("user"))
+
+
+def _browser(step: Callable[[AsyncBoltRequest], Awaitable[BoltResponse | Outcome]]) -> EventHandler:
+    async def handle(request: web.Request) -> web.Response:
+        answer = await step(await to_bolt_request(request))
+        if isinstance(answer, Outcome):
+            return page(Page(answer.title, answer.text), status=answer.status)
+        return await to_aiohttp_response(answer)
+
+    return handle
 
 
 def _events(bolt: AsyncApp) -> EventHandler:

@@ -123,16 +123,21 @@ class Settings(BaseSettings):
     slack_bot_token: SecretStr | None = None
     slack_app_token: SecretStr | None = None
     slack_signing_secret: SecretStr | None = None
+    slack_client_id: str | None = None
+    """With the secret and `public_url`: the bot token comes from an installation by OAuth."""
+    slack_client_secret: SecretStr | None = None
+    slack_team: str | None = None
+    """The id (T...) of the workspace that may install; the first that does unless set."""
     slack_api_url: str = "https://slack.com/api/"
     channel: str | None = None
     """The channel of the outages: its id (C...) or its name."""
     http_host: str = "127.0.0.1"
     http_port: int = Field(default=8080, ge=0, le=65535)
     public_url: str | None = None
-    """Where customers reach the HTTP port, for unsubscribe links; https."""
+    """Where customers and Slack reach the HTTP port, for unsubscribe links and OAuth; https."""
     unsubscribe_mailto: str | None = None
     secret_key: SecretStr | None = None
-    """Signs links. Made and kept in the data directory when it is not set."""
+    """Signs links, and encrypts the token of an installation. Made in the data directory when not set."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     admins: Annotated[list[str], NoDecode] = []
     """Short for roles.admin: HOLDFAST_ADMINS=U012AB,U034CD."""
@@ -185,6 +190,13 @@ class Settings(BaseSettings):
     def database(self) -> str:
         """The URL in force: the set one, or SQLite in the data directory."""
         return self.database_url or f"sqlite:///{self.data_dir.resolve() / 'holdfast.db'}"
+
+    @property
+    def install_url(self) -> str | None:
+        """Where Holdfast is installed by OAuth; None where the bot token is a setting."""
+        if self.slack_bot_token is not None or not self.slack_client_id or not self.public_url:
+            return None
+        return f"{self.public_url.rstrip('/')}/slack/install"
 
     def signing_key(self) -> str:
         """The key for links. Raises SettingsError when the data directory cannot be written."""

@@ -591,3 +591,28 @@ class Inbound(Base):
     started_at: Mapped[datetime | None]
     """When its handler began. Taken but never begun: it can still be carried out; begun but not done: only told."""
     done_at: Mapped[datetime | None]
+
+
+class Installation(Base):
+    """The workspace that Holdfast was installed in by OAuth: at most one row."""
+
+    __tablename__ = "installations"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    team_id: Mapped[str] = mapped_column(String(20))
+    team: Mapped[str]
+    """The workspace's name."""
+    secret: Mapped[bytes] = mapped_column(LargeBinary)
+    """The bot token, encrypted: bot/slack/installs.py."""
+    scopes: Mapped[str]
+    installed_by: Mapped[str]
+    installed_at: Mapped[datetime]
+
+
+class InstallState(Base):
+    """Somebody is at Slack's page and about to come back; used once."""
+
+    __tablename__ = "install_states"
+
+    state: Mapped[str] = mapped_column(String(64), primary_key=True)
+    expires_at: Mapped[datetime]

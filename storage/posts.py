@@ -124,6 +124,11 @@ async def hurry(tx: Tx, errors: Iterable[str]) -> None:
     await tx.execute(update(Post).where(Post.posted < Post.wanted, Post.error.in_(list(errors))).values(next_at=None))
 
 
+async def hurry_all(tx: Tx) -> None:
+    """There is a new token: whatever waits is tried at once."""
+    await tx.execute(update(Post).where(Post.posted < Post.wanted).values(next_at=None))
+
+
 async def trouble(tx: Tx) -> Trouble:
     """For status and check: is Slack behind, and why."""
     row = (await tx.execute(select(func.count(), func.min(Post.created_at)).where(Post.posted < Post.wanted))).one()

@@ -77,6 +77,16 @@ class Announcer:
         """Something new is to be posted."""
         self._wake.set()
 
+    async def retry(self) -> None:
+        """There is a new token: what waits need not wait any longer."""
+        self.channel.forget()
+        try:
+            async with self._db.transaction() as tx:
+                await posts.hurry_all(tx)
+        except StorageError as error:  # then it is posted after its pause
+            _log.warning("what waits cannot be hurried", error=str(error))
+        self.wake()
+
     async def run(self) -> None:
         """Returns after `stop`. Outlives an absent Slack and a locked database."""
         while not self._stopping:
@@ -156,7 +166,7 @@ class Announcer:
         try:
             return await (self._first(post) if post.ts is None else self._edit(post, post.channel or "", post.ts))
         except SLACK_ERRORS as error:
-            return await self._put_off(post, judge(error, self.channel.setting))
+            return await self._put_off(post, self._judge(error))
         except ChannelError as error:
             return await self._put_off(post, Setback("channel", str(error), refused=True))
         except StorageError as error:
@@ -174,10 +184,10 @@ class Announcer:
         place = await self._place(post)
         if place is None:
             return False
-        pace = self._poster.posts[place.channel]
-        await pace.turn()
         ts = await self._found(post, place) if post.attempted_at else None
-        view = await self._draw(post.key)
+        if ts is None:
+            await self._poster.posts[place.channel].turn()
+        view = await self._draw(post.key)  # the newest state, if the turn was long in coming
         if view is None:
             await self._settle(post, _GONE)
             return True
@@ -249,6 +259,9 @@ class Announcer:
                 await posts.shown(tx, post.id, version=post.wanted, look=shown)
 
     # When it does not work
+
+    def _judge(self, error: BaseException) -> Setback:
+        return judge(error, self.channel.setting, self._services.settings.install_url)
 
     async def _put_off(self, post: Post, setback: Setback) -> bool:
         """Keep the post waiting, with its reason. True where the thread can go on at once: a message is lost."""

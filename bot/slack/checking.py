@@ -6,11 +6,14 @@ from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from bot.config import Settings
+from bot.errors import SHOWABLE
 from bot.services.checking import Finding
 from bot.services.words import joined
 from bot.slack.answering import SLACK_ERRORS, reason
 from bot.slack.channel import ChannelError, HomeChannel
 from bot.slack.setbacks import judge
+from bot.slack.tokens import bot_token_of
+from storage.db import Database
 
 APPS = "https://api.slack.com/apps"
 SCOPES: Mapping[str, str] = {
@@ -29,28 +32,39 @@ _PATIENCE = 10  # seconds for one call
 
 async def check_slack(settings: Settings) -> list[Finding]:
     """Nothing is posted and no channel joined. Trouble is a finding, never an error."""
-    token = settings.slack_bot_token
     found = [await _inbound(settings)]
-    if token is None:
+    try:
+        token = await _bot_token(settings)
+    except SHOWABLE as error:
+        return [Finding("bot token", ok=False, sentence=str(error)), *found, _unasked_channel(settings)]
+    if token is None and settings.install_url is None:
         sentence = (
             "HOLDFAST_SLACK_BOT_TOKEN is not set. It begins with xoxb-: copy it from your app's page "
             f"({APPS}) under OAuth & Permissions, after Install to Workspace."
         )
         return [Finding("bot token", ok=False, sentence=sentence), *found, _unasked_channel(settings)]
-    client = AsyncWebClient(
-        token=token.get_secret_value(), base_url=settings.slack_api_url, timeout=_PATIENCE, retry_handlers=[]
-    )
+    client = AsyncWebClient(token=token, base_url=settings.slack_api_url, timeout=_PATIENCE, retry_handlers=[])
     try:
         who = await client.auth_test()
     except SLACK_ERRORS as error:
-        return [Finding("bot token", ok=False, sentence=_said(error)), *found, _unasked_channel(settings)]
+        said = _said(error, settings.install_url)
+        return [Finding("bot token", ok=False, sentence=said), *found, _unasked_channel(settings)]
     sentence = f"Slack knows it as {who.get('user')} in the workspace {who.get('team')}."
     return [Finding("bot token", ok=True, sentence=sentence), _scopes(who), *found, await _channel(client, settings)]
 
 
-def _said(error: BaseException) -> str:
+async def _bot_token(settings: Settings) -> str | None:
+    """Raises SettingsError and StorageError."""
+    db = Database(settings.database)
+    try:
+        return await bot_token_of(settings, db)
+    finally:
+        await db.close()
+
+
+def _said(error: BaseException, install_url: str | None = None) -> str:
     """Without an answer nothing can be said of the token."""
-    setback = judge(error, "")
+    setback = judge(error, "", install_url)
     if setback.is_away:
         return f"Slack did not answer ({reason(error)}). Check the network and HOLDFAST_SLACK_API_URL, then try again."
     return setback.sentence

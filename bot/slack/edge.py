@@ -85,6 +85,10 @@ class Edge:
         app.event(_ANYTHING)(self._only_ack)
         return app
 
+    def renew(self, token: str) -> None:
+        """Holdfast was installed again: from now on with this token."""
+        self._client.token = token
+
     async def resume(self) -> None:
         """Deal with what was acked before a restart and not finished.
 
@@ -123,7 +127,10 @@ class Edge:
             known = ", ".join(sorted(self.commands))
             await ack(f"Holdfast does not know {escape(name)}. It knows {known}. Try /holdfast help.")
             return
-        keep = ("command", "text", "user_id", "user_name", "channel_id", "trigger_id", "response_url", "thread_ts")
+        keep = (
+            "command", "text", "user_id", "user_name", "team_id", "channel_id", "trigger_id", "response_url",
+            "thread_ts",
+        )  # fmt: skip
         payload = {key: body[key] for key in keep if body.get(key)}
         try:
             await self._take(Arrival(f"command:{body['trigger_id']}", "command", payload))
@@ -189,7 +196,7 @@ class Edge:
 
     async def _run(self, arrival: Arrival) -> View | None:
         payload = arrival.payload
-        actor = await self._people.actor(payload["user_id"], payload.get("user_name", ""))
+        actor = await self._people.actor(payload["user_id"], payload.get("user_name", ""), payload.get("team_id"))
         if arrival.kind == "command":
             call = Call(
                 actor=actor,
@@ -237,6 +244,7 @@ def _place(body: Json) -> Json:
     place = {
         "user_id": body["user"]["id"],
         "user_name": body["user"].get("username") or body["user"].get("name", ""),
+        "team_id": body["user"].get("team_id"),
         "channel_id": (body.get("channel") or {}).get("id"),
         "trigger_id": body.get("trigger_id"),
         "response_url": body.get("response_url"),

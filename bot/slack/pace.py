@@ -29,7 +29,9 @@ class Pace:
                 await asyncio.sleep(wait)
             self._tokens -= 1
 
-    def stop_for(self, wait: timedelta) -> None:
+    def refused(self, wait: timedelta) -> None:
+        """Slack asks to wait so long. It did not take the message, so the turn was not used up."""
+        self._tokens = min(float(self._burst), self._tokens + 1)
         self._stopped_until = max(self._stopped_until, _moment() + wait.total_seconds())
 
     def _missing(self) -> float:

@@ -1,7 +1,7 @@
 """Who is who: a Slack user id becomes an Actor with a name and a time zone."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -30,9 +30,28 @@ class People:
     def __init__(self, client: AsyncWebClient) -> None:
         self._client = client
         self._known: dict[str, _Known] = {}
+        self._home: str | None = None
 
-    async def actor(self, user_id: str, name: str = "") -> Actor:
-        """The person with this id. `name` is what the request called them, for when Slack cannot be asked."""
+    async def actor(self, user_id: str, name: str = "", team: str | None = None) -> Actor:
+        """The person with this id. `name` is what the request called them, for when Slack cannot be asked; `team` is
+        the workspace that the request says they are of.
+        """
+        person = await self._person(user_id, name)
+        return replace(person, outsider=True) if team and await self._is_elsewhere(team) else person
+
+    async def _is_elsewhere(self, team: str) -> bool:
+        """Whether this is another workspace than the bot's. Asked once, then known."""
+        if self._home is None:
+            try:
+                async with asyncio.timeout(_PATIENCE.total_seconds()):
+                    self._home = str((await self._client.auth_test())["team_id"])
+            except (TimeoutError, ClientError, SlackClientError) as error:
+                # Rather trust somebody for that moment than keep everybody out during a night with a shaky Slack.
+                _log.warning("auth.test failed", error=type(error).__name__)
+                return False
+        return team != self._home
+
+    async def _person(self, user_id: str, name: str) -> Actor:
         known = self._known.get(user_id)
         if known is None or now() - known.at > FRESH:
             known = _Known(asyncio.create_task(self._ask(user_id)), now())

@@ -101,7 +101,7 @@ async def _send(
     except SlackApiError as error:
         setback = judge(error, "")
         if setback.wait is not None:
-            pace.stop_for(setback.wait)
+            pace.refused(setback.wait)
         if setback.code not in BLOCKS_REFUSED:
             raise
         _log.exception("Slack refused the blocks of a message", key=key, code=setback.code)

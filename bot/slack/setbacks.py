@@ -36,8 +36,8 @@ class Setback:
         return self.sentence == AWAY
 
 
-def judge(error: BaseException, channel: str) -> Setback:
-    """What to make of one of SLACK_ERRORS, from a call about `channel`."""
+def judge(error: BaseException, channel: str, install_url: str | None = None) -> Setback:
+    """What to make of one of SLACK_ERRORS, from a call about `channel`. `install_url`: where the token comes from."""
     code = reason(error)
     if not isinstance(error, SlackApiError):
         # Without a connection nothing left; with one, the request may have arrived.
@@ -49,12 +49,20 @@ def judge(error: BaseException, channel: str) -> Setback:
         return Setback("ratelimited", sentence, refused=True, wait=wait)
     if status >= 500 or code in _UNSURE:
         return Setback(code, AWAY, refused=False)
+    if install_url is not None and code in TOKEN_REFUSED:
+        return Setback(code, _not_installed(code, install_url), refused=True)
     return Setback(code, _refusal(error, code, channel), refused=True)
 
 
 def _seconds(header: str | None) -> float:
     # https://docs.slack.dev/apis/web-api/rate-limits/ gives whole seconds; without the header a careful guess
     return float(header) if header and header.replace(".", "", 1).isdigit() else 30.0
+
+
+def _not_installed(code: str, install_url: str) -> str:
+    if code == "not_authed":
+        return f"Holdfast is not installed in a workspace yet. Open {install_url} to install it."
+    return f"Slack refuses the bot's token ({code}). Open {install_url} to install Holdfast again."
 
 
 def _refusal(error: SlackApiError, code: str, channel: str) -> str:

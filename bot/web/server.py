@@ -1,6 +1,6 @@
 """The HTTP side: health, Slack's requests in HTTP mode, and the page behind the unsubscribe links."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
@@ -17,14 +17,26 @@ _BODY_MAX = 1024 * 1024
 
 
 class Server:
-    """Listens on `host` and `port` (0: any free one). `events` takes what Slack posts to /slack/events."""
+    """Listens on `host` and `port` (0: any free one). `events` takes what Slack posts to /slack/events; `pages` are
+    further ones by their paths.
+    """
 
-    def __init__(self, db: Database, links: Links, *, host: str, port: int, events: EventHandler | None = None) -> None:
+    def __init__(
+        self,
+        db: Database,
+        links: Links,
+        *,
+        host: str,
+        port: int,
+        events: EventHandler | None = None,
+        pages: Mapping[str, EventHandler] | None = None,
+    ) -> None:
         self._db = db
         self._links = links
         self._host = host
         self._port = port
         self._events = events
+        self._pages = pages or {}
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> int:
@@ -46,6 +58,8 @@ class Server:
         application.router.add_post("/u/{token}", self._unsubscribe)
         if self._events is not None:
             application.router.add_post("/slack/events", self._events)
+        for path, handler in self._pages.items():
+            application.router.add_get(path, handler)
         return application
 
     async def _health(self, _: web.Request) -> web.Response:

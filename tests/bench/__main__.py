@@ -6,9 +6,9 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from tests.bench import ack, send
+from tests.bench import ack, outbox, send
 
-BENCHES: dict[str, Callable[[], Awaitable[dict[str, Any]]]] = {"ack": ack.run, "send": send.run}
+BENCHES: dict[str, Callable[[], Awaitable[dict[str, Any]]]] = {"ack": ack.run, "outbox": outbox.run, "send": send.run}
 
 
 def main() -> None:

@@ -49,3 +49,13 @@ def test_admins_the_terminal_and_holdfast_itself_may_everything(permission: str)
 
 def test_everybody_may_pause_by_default() -> None:
     Access(RoleSettings(), []).require(ANYBODY, "campaign.pause")
+
+
+@pytest.mark.parametrize("permission", sorted({*OPEN, *PERMISSIONS} - {"look"}))
+def test_somebody_of_another_workspace_may_look_and_no_more_whatever_the_roles_say(permission: str) -> None:
+    guest = Actor("U7", "guest", outsider=True)
+    everybody = access(responder=["*"], sender=["*"], approver=["*"], admin=["*"])
+
+    everybody.require(guest, "look")
+    with pytest.raises(NotAllowedError, match="from another workspace"):
+        everybody.require(guest, permission)
