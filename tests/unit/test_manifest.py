@@ -112,6 +112,11 @@ def test_its_commands_are_those_that_the_code_answers(manifest: dict[str, Any]) 
     assert [each["command"] for each in manifest["features"]["slash_commands"]] == list(commands.COMMANDS)
 
 
+def test_its_events_are_those_that_the_code_deals_with(manifest: dict[str, Any]) -> None:
+    events = manifest["settings"].get("event_subscriptions", {}).get("bot_events", [])
+    assert sorted(events) == sorted(commands.EVENTS)
+
+
 def test_every_module_of_the_folder_is_registered() -> None:
     files = {path.stem for path in (ROOT / "commands").glob("*.py")} - {"__init__", "words"}
     assert {f"/{name}" for name in files} == set(commands.COMMANDS)
