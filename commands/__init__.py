@@ -11,7 +11,7 @@ from bot.services.bundle import Services
 from bot.services.words import joined
 from bot.slack.blocks import View
 from bot.slack.call import Call, ClickHandler, EventHandler, Handler
-from commands import campaign, holdfast, maintenance, notice, outage, resend, server
+from commands import campaign, holdfast, maintenance, marks, notice, outage, resend, server
 from commands.words import shown, split
 
 _MODULES = (campaign, server, outage, resend, notice, maintenance, holdfast)
@@ -24,7 +24,7 @@ ACTIONS: Mapping[str, ClickHandler] = {
 }
 """`outage.acknowledge` -> what a press of that button does."""
 
-EVENTS: Mapping[str, EventHandler] = {}
+EVENTS: Mapping[str, EventHandler] = {**marks.EVENTS}
 """`reaction_added` -> what is done about it. Each stands in the manifest too; all other events are only acked."""
 
 

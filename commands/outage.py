@@ -39,6 +39,12 @@ async def _timeline(services: Services, _: Call, words: Words) -> View:
     return views.timeline(await services.outages.timeline(_only_number(words)))
 
 
+async def _remove(services: Services, call: Call, words: Words) -> View:
+    number = words.number("the entry")
+    words.end()
+    return said(await services.messages.remove(call.actor, number))
+
+
 async def _acknowledge(services: Services, call: Call, words: Words) -> View:
     result = await services.outages.acknowledge(call.actor, _only_number(words))
     return said(f"{result.text} Say what you find with /outage update #{result.outage.id} TEXT")
@@ -146,6 +152,7 @@ COMMAND = Command(
         Verb("eta", "[#ID] WHEN", "when it should be over: 14:30, in 30 min, tomorrow 02:00", _eta),
         Verb("resolve", "[#ID] TEXT", "end it; its summary is posted", _resolve),
         Verb("timeline", "[#ID]", "what happened, in order", _timeline),
+        Verb("remove", "ENTRY", "take a message out of its timeline, by the number of its entry", _remove),
     ),
 )
 

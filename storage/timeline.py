@@ -57,8 +57,23 @@ async def touch_post(tx: Tx, key: str) -> bool:
 
 
 async def of_outage(tx: Tx, outage_id: int) -> Sequence[Timeline]:
-    rows = await tx.scalars(select(Timeline).where(Timeline.outage_id == outage_id).order_by(Timeline.at, Timeline.id))
+    """In the order in which things happened, without what was taken out."""
+    rows = await tx.scalars(
+        select(Timeline)
+        .where(Timeline.outage_id == outage_id, Timeline.removed_at.is_(None))
+        .order_by(Timeline.at, Timeline.id)
+    )
     return rows.all()
+
+
+async def locked(tx: Tx, entry_id: int) -> Timeline | None:
+    """The entry as it is now, kept so until the transaction ends."""
+    return await tx.scalar(
+        select(Timeline)
+        .where(Timeline.id == entry_id)
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
+    )
 
 
 async def get(tx: Tx, entry_id: int) -> Timeline | None:

@@ -8,6 +8,7 @@ from bot.services.approvals import Approvals
 from bot.services.campaigns import Campaigns
 from bot.services.importing import Importing
 from bot.services.maintenance import MaintenanceWindows
+from bot.services.messages import Messages
 from bot.services.notices import Notices
 from bot.services.outages import Outages
 from bot.services.resends import Resends
@@ -32,6 +33,7 @@ class Services:
     notices: Notices
     maintenance: MaintenanceWindows
     status: Status
+    messages: Messages
 
 
 def build(db: Database, settings: Settings) -> Services:
@@ -53,4 +55,5 @@ def build(db: Database, settings: Settings) -> Services:
         notices=Notices(db, settings, access, approvals),
         maintenance=MaintenanceWindows(db, settings, access, campaigns, servers, outages),
         status=Status(db, settings),
+        messages=Messages(db, access),
     )

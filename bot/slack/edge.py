@@ -27,6 +27,7 @@ from bot.slack.blocks import View, escape
 from bot.slack.call import Call, Click, ClickHandler, Event, EventHandler, Handler
 from bot.slack.events import event_payload, is_our_own
 from bot.slack.inbox import Inbox
+from bot.slack.messages import Messages
 from bot.slack.people import People
 from storage.errors import StorageError
 from storage.inbound import Arrival
@@ -64,6 +65,7 @@ class Edge:
         self._inbox = Inbox(services.db)
         self._people = People(client)
         self._answers = Answers(client)
+        self._messages = Messages(client)
         self._tasks: set[asyncio.Task[object]] = set()
         self._began = now()
 
@@ -243,7 +245,13 @@ class Edge:
         kind = payload["event"]["type"]
         if kind not in self.events:  # taken by an earlier version, before a restart
             return None
-        event = Event(actor=actor, kind=kind, body=payload["event"], channel=payload.get("channel_id"))
+        event = Event(
+            actor=actor,
+            kind=kind,
+            body=payload["event"],
+            channel=payload.get("channel_id"),
+            look=self._messages.look,
+        )
         return await self.events[kind](self._services, event)
 
     async def _tell_interrupted(self, arrival: Arrival, *, begun: bool) -> None:

@@ -200,6 +200,17 @@ OPEN = OutageRow(row(), ("primary",), 1)
 OVER = OutageRow(row(OutageState.RESOLVED, id=2), ("primary", "second"), 0)
 ROWS = [OutageRow(row(OutageState.ACKNOWLEDGED, id=number), ("primary",), number % 3) for number in range(500, 0, -1)]
 
+SAID = Timeline(
+    id=41,
+    at=NIGHT + timedelta(minutes=4),
+    kind="outage.message",
+    actor=ANA,
+    text=f"{BEN}: the relay says {HOSTILE}",
+    channel="C0OPS",
+    message_ts="1777864560.000100",
+    data={"author": BEN, "permalink": "https://acme.slack.com/archives/C0OPS/p1777864560000100?cid=C0OPS"},
+)
+
 SCENES: Scenes = {
     **each("card", outage.headline, CARDS),
     **each("summary", outage.summary, SUMMARIES),
@@ -212,6 +223,7 @@ SCENES: Scenes = {
     "/outage timeline: empty": lambda: outage_replies.timeline(OutageTimeline(row(), ())),
     "/outage timeline: one": lambda: outage_replies.timeline(OutageTimeline(row(), ENTRIES[:1])),
     "/outage timeline: 200": lambda: outage_replies.timeline(OutageTimeline(row(), ENTRIES)),
+    "/outage timeline: a message": lambda: outage_replies.timeline(OutageTimeline(row(), (*ENTRIES[:1], SAID))),
     "thread: an entry": lambda: timeline.entry(entry(1, f"{ANA} named the cause: the disk is full")),
     "thread: what others wrote": lambda: timeline.entry(entry(1, f"{BEN}: {HOSTILE}")),
     "thread: a long entry": lambda: timeline.entry(entry(1, f"{BEN}: " + "long " * 700)),

@@ -79,4 +79,9 @@ def timeline(shown: OutageTimeline) -> View:
 
 
 def _entry(row: Timeline) -> str:
-    return f"{blocks.time(row.at, '{date_short_pretty} {time_secs}')}  {safe(clip(row.text, _ENTRY))}"
+    line = f"{blocks.time(row.at, '{date_short_pretty} {time_secs}')}  {safe(clip(row.text, _ENTRY))}"
+    if row.channel is None:
+        return line
+    link = (row.data or {}).get("permalink")
+    seen = f" · <{escape(link)}|in Slack>" if link else ""
+    return f"{line}{seen} · entry {row.id}"
