@@ -56,11 +56,12 @@ async def touch_post(tx: Tx, key: str) -> bool:
     return touched is not None
 
 
-async def of_outage(tx: Tx, outage_id: int) -> Sequence[Timeline]:
-    """In the order in which things happened, without what was taken out."""
+async def of_outage(tx: Tx, outage_id: int, *, kind: str | None = None) -> Sequence[Timeline]:
+    """In the order in which things happened, without what was taken out; all kinds, or one."""
+    of_kind = [Timeline.kind == kind] if kind else []
     rows = await tx.scalars(
         select(Timeline)
-        .where(Timeline.outage_id == outage_id, Timeline.removed_at.is_(None))
+        .where(Timeline.outage_id == outage_id, Timeline.removed_at.is_(None), *of_kind)
         .order_by(Timeline.at, Timeline.id)
     )
     return rows.all()

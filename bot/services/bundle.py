@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from bot.access import Access
 from bot.config import Settings
+from bot.services.action_items import ActionItems
 from bot.services.approvals import Approvals
 from bot.services.campaigns import Campaigns
 from bot.services.importing import Importing
@@ -34,6 +35,7 @@ class Services:
     maintenance: MaintenanceWindows
     status: Status
     messages: Messages
+    action_items: ActionItems
 
 
 def build(db: Database, settings: Settings) -> Services:
@@ -56,4 +58,5 @@ def build(db: Database, settings: Settings) -> Services:
         maintenance=MaintenanceWindows(db, settings, access, campaigns, servers, outages),
         status=Status(db, settings),
         messages=Messages(db, access),
+        action_items=ActionItems(db, access),
     )
