@@ -1,5 +1,7 @@
 """`/outage` and the buttons of its card: declare, take, tell about and resolve outages."""
 
+import re
+
 from bot.access import Actor
 from bot.clock import now
 from bot.errors import BadInputError
@@ -14,6 +16,7 @@ from commands.words import Command, Verb, Words, pressed
 from storage.models import OutageState
 
 _THE_OUTAGE = "the outage"
+_MENTION = re.compile(r"<@[UW][A-Z0-9]+>", re.ASCII)
 
 
 async def _declare(services: Services, call: Call, words: Words) -> View:
@@ -37,6 +40,30 @@ async def _status(services: Services, _: Call, words: Words) -> View:
 
 async def _timeline(services: Services, _: Call, words: Words) -> View:
     return views.timeline(await services.outages.timeline(_only_number(words)))
+
+
+async def _action(services: Services, call: Call, words: Words) -> View:
+    number, text = await _number_and_text(services, words, "what is to be done")
+    owner = _MENTION.match(text)
+    said_text = text[owner.end() :].strip() if owner else text
+    result = await services.action_items.add(call.actor, number, said_text, owner[0] if owner else None)
+    return said(result.text)
+
+
+async def _actions(services: Services, _: Call, words: Words) -> View:
+    return views.actions(await services.action_items.of(_only_number(words)))
+
+
+async def _done(services: Services, call: Call, words: Words) -> View:
+    number = words.number("the action")
+    words.end()
+    return said(await services.action_items.done(call.actor, number))
+
+
+async def _remove(services: Services, call: Call, words: Words) -> View:
+    number = words.number("the entry")
+    words.end()
+    return said(await services.messages.remove(call.actor, number))
 
 
 async def _acknowledge(services: Services, call: Call, words: Words) -> View:
@@ -146,6 +173,10 @@ COMMAND = Command(
         Verb("eta", "[#ID] WHEN", "when it should be over: 14:30, in 30 min, tomorrow 02:00", _eta),
         Verb("resolve", "[#ID] TEXT", "end it; its summary is posted", _resolve),
         Verb("timeline", "[#ID]", "what happened, in order", _timeline),
+        Verb("action", "[#ID] [@OWNER] TEXT", "note what is to be done because of it, and by whom", _action),
+        Verb("actions", "[#ID]", "what is to be done, the open ones first", _actions),
+        Verb("done", "ACTION", "say that an action is done", _done),
+        Verb("remove", "ENTRY", "take a message out of its timeline, by the number of its entry", _remove),
     ),
 )
 

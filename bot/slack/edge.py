@@ -15,15 +15,19 @@ from typing import Any
 import structlog
 from slack_bolt.async_app import AsyncAck, AsyncApp
 from slack_bolt.authorization import AuthorizeResult
+from slack_bolt.response import BoltResponse
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.access import Actor
 from bot.clock import now
 from bot.errors import SHOWABLE
 from bot.services.bundle import Services
 from bot.slack.answering import Answers
 from bot.slack.blocks import View, escape
-from bot.slack.call import Call, Click, ClickHandler, Handler
+from bot.slack.call import Call, Click, ClickHandler, Event, EventHandler, Handler
+from bot.slack.events import event_payload, is_our_own
 from bot.slack.inbox import Inbox
+from bot.slack.messages import Messages
 from bot.slack.people import People
 from storage.errors import StorageError
 from storage.inbound import Arrival
@@ -38,8 +42,8 @@ _log = structlog.get_logger(__name__)
 class Edge:
     """Takes commands and clicks from Bolt and answers them.
 
-    `commands` maps `/campaign` to its handler, `actions` maps `outage.acknowledge` to its. `wake` is called after
-    each: there may be something to announce.
+    `commands` maps `/campaign` to its handler, `actions` maps `outage.acknowledge` to its, `events` maps
+    `reaction_added` to its. `wake` is called after each: there may be something to announce.
     """
 
     def __init__(
@@ -49,16 +53,19 @@ class Edge:
         commands: Mapping[str, Handler],
         actions: Mapping[str, ClickHandler],
         *,
+        events: Mapping[str, EventHandler] | None = None,
         wake: Callable[[], None] | None = None,
     ) -> None:
         self.commands = commands
         self.actions = actions
+        self.events = events or {}
         self._services = services
         self._wake = wake or (lambda: None)
         self._client = client
         self._inbox = Inbox(services.db)
         self._people = People(client)
         self._answers = Answers(client)
+        self._messages = Messages(client)
         self._tasks: set[asyncio.Task[object]] = set()
         self._began = now()
 
@@ -82,7 +89,7 @@ class Edge:
         app.view_closed(_ANYTHING)(self._only_ack)
         app.shortcut(_ANYTHING)(self._on_shortcut)
         app.options(_ANYTHING)(self._no_options)
-        app.event(_ANYTHING)(self._only_ack)
+        app.event(_ANYTHING)(self._on_event)
         return app
 
     def renew(self, token: str) -> None:
@@ -98,7 +105,7 @@ class Edge:
         for left in await self._inbox.unfinished():
             timely = now() - left.at <= STILL_TIMELY
             _log.info("taken up after a restart", key=left.arrival.key, begun=left.begun, timely=timely)
-            again = not left.begun and timely
+            again = _is_safe_again(left.arrival) or (not left.begun and timely)
             work = self._handle(left.arrival) if again else self._tell_interrupted(left.arrival, begun=left.begun)
             self._spawn(work)
 
@@ -160,14 +167,26 @@ class Edge:
         sentence = "Holdfast has no such shortcut any more. Nothing was changed; try /holdfast help."
         self._spawn(self._answers.say(_place(body), View(sentence)))
 
+    async def _on_event(self, ack: AsyncAck, body: Json) -> BoltResponse | None:
+        """An event that cannot be written down is not acked: Slack delivers it again, three times within minutes."""
+        if body["event"]["type"] in self.events and not is_our_own(body):
+            arrival = Arrival(f"event:{body['event_id']}", "event", event_payload(body))
+            try:
+                await self._take(arrival, late=lambda: self._spawn(self._handle(arrival)))
+            except StorageError as error:
+                _log.warning("an event is left to be delivered again", event_id=body["event_id"], error=str(error))
+                return BoltResponse(status=503)
+        await ack()
+        return None
+
     async def _no_options(self, ack: AsyncAck) -> None:
         await ack(options=[])
 
     async def _only_ack(self, ack: AsyncAck) -> None:
         await ack()
 
-    async def _take(self, arrival: Arrival) -> None:
-        if await self._inbox.take(arrival):
+    async def _take(self, arrival: Arrival, *, late: Callable[[], None] | None = None) -> None:
+        if await self._inbox.take(arrival, late=late):
             self._spawn(self._handle(arrival))
         else:
             _log.info("redelivery dropped", key=arrival.key)
@@ -206,6 +225,8 @@ class Edge:
                 thread=payload.get("thread_ts"),
             )
             return await self.commands[payload["command"]](self._services, call)
+        if arrival.kind == "event":
+            return await self._run_event(actor, payload)
         if payload["action_id"] not in self.actions:
             return View(
                 "This button belongs to another version of Holdfast. Nothing was changed; use a command instead."
@@ -219,6 +240,19 @@ class Edge:
             trigger=payload.get("trigger_id"),
         )
         return await self.actions[payload["action_id"]](self._services, click)
+
+    async def _run_event(self, actor: Actor, payload: Json) -> View | None:
+        kind = payload["event"]["type"]
+        if kind not in self.events:  # taken by an earlier version, before a restart
+            return None
+        event = Event(
+            actor=actor,
+            kind=kind,
+            body=payload["event"],
+            channel=payload.get("channel_id"),
+            look=self._messages.look,
+        )
+        return await self.events[kind](self._services, event)
 
     async def _tell_interrupted(self, arrival: Arrival, *, begun: bool) -> None:
         what = f"`{escape(_typed(arrival))}`"
@@ -265,7 +299,16 @@ def _typed(arrival: Arrival) -> str:
     payload = arrival.payload
     if arrival.kind == "command":
         return f"{payload['command']} {payload.get('text', '')}".strip()
+    if arrival.kind == "event":
+        return str(payload["event"]["type"])
     return str(payload["action_id"])
+
+
+def _is_safe_again(arrival: Arrival) -> bool:
+    """An event tells how something is now, and its handler makes it so: nobody decided anything that could be doubled,
+    and nobody is there who would do it again.
+    """
+    return arrival.kind == "event"
 
 
 def _broken(arrival: Arrival) -> str:

@@ -44,7 +44,7 @@ async def workspace(db: Database, folder: Path) -> AsyncIterator[Workspace]:
         ops = slack.add_channel("email-ops")
         roles = {"sender": [maria.id, jonas.id], "approver": [maria.id, jonas.id]}
         services = build(db, slack_support.settings(folder, roles=roles))
-        edge = Edge(services, client, commands.COMMANDS, commands.ACTIONS)
+        edge = Edge(services, client, commands.COMMANDS, commands.ACTIONS, events=commands.EVENTS)
         async with slack_support._socket(slack, edge), announcing(services, slack, CARDS):
             yield Workspace(db, slack, edge, services, ops, maria, jonas)
             await edge.drain()
