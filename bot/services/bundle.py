@@ -6,6 +6,7 @@ from bot.access import Access
 from bot.config import Settings
 from bot.services.approvals import Approvals
 from bot.services.campaigns import Campaigns
+from bot.services.home import Home
 from bot.services.importing import Importing
 from bot.services.maintenance import MaintenanceWindows
 from bot.services.notices import Notices
@@ -32,6 +33,7 @@ class Services:
     notices: Notices
     maintenance: MaintenanceWindows
     status: Status
+    home: Home
 
 
 def build(db: Database, settings: Settings) -> Services:
@@ -40,6 +42,8 @@ def build(db: Database, settings: Settings) -> Services:
     servers = Servers(db, settings, access)
     outages = Outages(db, settings, access, campaigns, servers)
     approvals = Approvals(settings, access)
+    resends = Resends(db, settings, access, approvals)
+    notices = Notices(db, settings, access, approvals)
     return Services(
         db=db,
         settings=settings,
@@ -49,8 +53,9 @@ def build(db: Database, settings: Settings) -> Services:
         servers=servers,
         outages=outages,
         approvals=approvals,
-        resends=Resends(db, settings, access, approvals),
-        notices=Notices(db, settings, access, approvals),
+        resends=resends,
+        notices=notices,
         maintenance=MaintenanceWindows(db, settings, access, campaigns, servers, outages),
         status=Status(db, settings),
+        home=Home(db, access, approvals, resends, notices),
     )
