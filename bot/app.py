@@ -29,6 +29,7 @@ from bot.slack.announcer import Announcer
 from bot.slack.answering import SLACK_ERRORS, reason
 from bot.slack.cards import CARDS
 from bot.slack.edge import Edge
+from bot.slack.home import HomeTabs
 from bot.slack.installs import Installer, Outcome
 from bot.slack.manifest import INSTALL_PATH, REDIRECT_PATH
 from bot.slack.setbacks import TOKEN_REFUSED, judge
@@ -88,12 +89,15 @@ class Bot:
         await _check_token(quiet, self.settings)
         announcer = Announcer(services, quiet, CARDS)
         await self._announce(announcer)
-        edge = self._edge(services, bot_token, session, announcer.wake)
+        tabs = HomeTabs(services, quiet)
+        await self._spawn("home tabs", tabs.run())
+        edge = self._edge(services, bot_token, session, announcer, tabs)
 
         async def installed(token: str) -> None:
             quiet.token = token
             edge.renew(token)
             await announcer.retry()
+            tabs.retry()
 
         await self._listen(edge, session, self._pages(session, installed))
         await self._work(services)
@@ -131,7 +135,9 @@ class Bot:
         installer = Installer(self.db, self.settings, client, installed)
         return {INSTALL_PATH: _browser(installer.begin), REDIRECT_PATH: _browser(installer.finish)}
 
-    def _edge(self, services: Services, token: str | None, session: ClientSession, wake: Callable[[], None]) -> Edge:
+    def _edge(
+        self, services: Services, token: str | None, session: ClientSession, announcer: Announcer, tabs: HomeTabs
+    ) -> Edge:
         # A 429 says that nothing was done, so it may be tried again; after a lost connection that is not known.
         client = AsyncWebClient(
             token=token,
@@ -139,7 +145,12 @@ class Bot:
             session=session,
             retry_handlers=[AsyncRateLimitErrorRetryHandler(max_retry_count=2)],
         )
-        return Edge(services, client, COMMANDS, ACTIONS, events=EVENTS, wake=wake)
+
+        def wake() -> None:
+            announcer.wake()
+            tabs.wake()
+
+        return Edge(services, client, COMMANDS, ACTIONS, events=EVENTS, wake=wake, home=tabs)
 
     async def _listen(self, edge: Edge, session: ClientSession, pages: dict[str, EventHandler]) -> None:
         secret, app_token = self.settings.slack_signing_secret, self.settings.slack_app_token

@@ -24,7 +24,7 @@ ACTIONS: Mapping[str, ClickHandler] = {
 }
 """`outage.acknowledge` -> what a press of that button does."""
 
-EVENTS: Mapping[str, EventHandler] = {**marks.EVENTS}
+EVENTS: Mapping[str, EventHandler] = {**marks.EVENTS, **holdfast.EVENTS}
 """`reaction_added` -> what is done about it. Each stands in the manifest too; all other events are only acked."""
 
 

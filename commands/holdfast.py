@@ -1,8 +1,10 @@
-"""`/holdfast`: what there is to type, and how everything stands."""
+"""`/holdfast`: what there is to type, and how everything stands; and the home tab, which shows the same live."""
+
+from datetime import UTC, datetime
 
 from bot.services.bundle import Services
 from bot.slack.blocks import View
-from bot.slack.call import Call, ClickHandler
+from bot.slack.call import Call, ClickHandler, Event, EventHandler
 from bot.slack.views import replies
 from bot.slack.views import status as views
 from commands import campaign, maintenance, notice, outage, resend, server
@@ -36,3 +38,13 @@ COMMAND = _Holdfast(
 
 ACTIONS: dict[str, ClickHandler] = {}
 """It has no buttons."""
+
+
+async def _opened(services: Services, event: Event) -> None:
+    """The bot's other tab, its messages, is opened by the same event."""
+    if event.body.get("tab") == "home":
+        at = datetime.fromtimestamp(float(event.body["event_ts"]), UTC)
+        await services.home.opened(event.actor, at)
+
+
+EVENTS: dict[str, EventHandler] = {"app_home_opened": _opened}

@@ -640,3 +640,21 @@ class InstallState(Base):
 
     state: Mapped[str] = mapped_column(String(64), primary_key=True)
     expires_at: Mapped[datetime]
+
+
+class HomeTab(Base):
+    """The home tab of a person who has opened it: what it shows, and what their last click in it came to."""
+
+    __tablename__ = "home_tabs"
+
+    user_id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    name: Mapped[str]
+    outsider: Mapped[bool] = mapped_column(default=False)
+    """From another workspace: may look, and no more."""
+    used_at: Mapped[datetime]
+    """When they last opened it, or pressed something in it."""
+    shown: Mapped[str | None] = mapped_column(String(64))
+    """A hash of what Slack was last given; NULL while that is not known, so that it is given anew."""
+    note: Mapped[str | None]
+    """The answer to their last click, in Slack's markup: a home tab has no other place for it."""
+    noted_at: Mapped[datetime | None]

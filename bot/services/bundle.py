@@ -7,6 +7,7 @@ from bot.config import Settings
 from bot.services.action_items import ActionItems
 from bot.services.approvals import Approvals
 from bot.services.campaigns import Campaigns
+from bot.services.home import Home
 from bot.services.importing import Importing
 from bot.services.maintenance import MaintenanceWindows
 from bot.services.messages import Messages
@@ -36,6 +37,7 @@ class Services:
     status: Status
     messages: Messages
     action_items: ActionItems
+    home: Home
 
 
 def build(db: Database, settings: Settings) -> Services:
@@ -44,6 +46,8 @@ def build(db: Database, settings: Settings) -> Services:
     servers = Servers(db, settings, access)
     outages = Outages(db, settings, access, campaigns, servers)
     approvals = Approvals(settings, access)
+    resends = Resends(db, settings, access, approvals)
+    notices = Notices(db, settings, access, approvals)
     return Services(
         db=db,
         settings=settings,
@@ -53,10 +57,11 @@ def build(db: Database, settings: Settings) -> Services:
         servers=servers,
         outages=outages,
         approvals=approvals,
-        resends=Resends(db, settings, access, approvals),
-        notices=Notices(db, settings, access, approvals),
+        resends=resends,
+        notices=notices,
         maintenance=MaintenanceWindows(db, settings, access, campaigns, servers, outages),
         status=Status(db, settings),
         messages=Messages(db, access),
         action_items=ActionItems(db, access),
+        home=Home(db, access, approvals, resends, notices),
     )

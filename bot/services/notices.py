@@ -38,7 +38,7 @@ from bot.services.notice_shapes import NoticePreview, NoticeRow, NoticeStatus, w
 from bot.services.words import moment, number
 from storage import campaigns, deliveries, messages, notices, servers, workers
 from storage.db import Database, Tx
-from storage.models import ApprovalState, CampaignState, Notice, NoticeState
+from storage.models import ApprovalState, Campaign, CampaignState, DeliveryStatus, Notice, NoticeState
 
 __all__ = ["NoticePreview", "NoticeRow", "NoticeStatus", "Notices"]
 
@@ -151,9 +151,10 @@ class Notices:
                 notice = newest[0]
             else:
                 notice = await get(tx, notice_id)
-            return await self._status(tx, notice, at)
+            return await self.seen(tx, notice, at)
 
-    async def _status(self, tx: Tx, notice: Notice, at: datetime) -> NoticeStatus:
+    async def seen(self, tx: Tx, notice: Notice, at: datetime) -> NoticeStatus:
+        """Where it stands, read in the caller's transaction."""
         mailing = await mailing_of(tx, notice)
         message = await messages.of_campaign(tx, mailing.id)
         server = await (choose_server(tx, at) if notice.state in _UNSENT else servers.get(tx, mailing.server_id))
@@ -165,7 +166,7 @@ class Notices:
             mailing=mailing,
             campaigns=tuple(sorted(each.campaign.name for each in placed)),
             sender=message.sender if message else "",
-            counts=await deliveries.counts(tx, mailing.id),
+            counts=await _counts(tx, notice, mailing),
             server=server.name if server else None,
             webhook=webhook_now(call, configured=planned),
             rate_per_minute=await deliveries.rate_per_minute(tx, [mailing.id], at),
@@ -338,6 +339,13 @@ class Notices:
         end. Every step is a conditional update.
         """
         await self._progress.tick()
+
+
+async def _counts(tx: Tx, notice: Notice, mailing: Campaign) -> dict[str, int]:
+    """Until somebody approves it its ledger stands as it was made, so there is nothing to count."""
+    if notice.state == NoticeState.WAITING:
+        return {status.value: 0 for status in DeliveryStatus} | {DeliveryStatus.QUEUED.value: mailing.recipients}
+    return await deliveries.counts(tx, mailing.id)
 
 
 def _number(word: str) -> int:

@@ -91,16 +91,25 @@ class Reading:
     async def headline(self, outage_id: int | None) -> Headline:
         at = now()
         async with self._db.read() as tx:
-            outage = await pick(tx, outage_id, or_latest=True)
-            servers = await _servers_now(tx, await outages.servers_of(tx, outage.id), at)
-            touched = await outages.campaigns_of(tx, outage.id)
-            placed = await campaign_store.placed_by_id(tx, [each.id for each in touched])
-            campaigns = await _campaigns_now(tx, outage, placed)
-            totals = await _totals(tx, outage.id) if campaigns else None
-            resend_id = await outages.live_resend(tx, outage.id)
-            stuck = await blocked(tx, outage.id, placed, at)
-            shown = Headline(outage, servers, campaigns, totals, (), resend_id)
-            return Headline(outage, servers, campaigns, totals, _actions(shown, placed, stuck), resend_id)
+            return await _headline(tx, await pick(tx, outage_id, or_latest=True), at, counted=True)
+
+
+async def glance(tx: Tx, outage: Outage, at: datetime) -> Headline:
+    """What its headline shows, without a look into the ledger: `totals` is None and the campaigns have no counts."""
+    return await _headline(tx, outage, at, counted=False)
+
+
+async def _headline(tx: Tx, outage: Outage, at: datetime, *, counted: bool) -> Headline:
+    servers = await _servers_now(tx, await outages.servers_of(tx, outage.id), at)
+    touched = await outages.campaigns_of(tx, outage.id)
+    placed = await campaign_store.placed_by_id(tx, [each.id for each in touched])
+    counts = await deliveries.counts_of(tx, [each.campaign.id for each in placed]) if counted else {}
+    campaigns = _campaigns_now(outage, placed, counts)
+    totals = await _totals(tx, outage.id) if counted and campaigns else None
+    resend_id = await outages.live_resend(tx, outage.id)
+    stuck = await blocked(tx, outage.id, placed, at)
+    shown = Headline(outage, servers, campaigns, totals, (), resend_id)
+    return Headline(outage, servers, campaigns, totals, _actions(shown, placed, stuck), resend_id)
 
 
 async def actions_of(tx: Tx, outage_id: int) -> tuple[ActionItem, ...]:
@@ -149,14 +158,15 @@ def _server_now(server: Server, carriers: Mapping[int, sending.Carrier], window:
     )
 
 
-async def _campaigns_now(tx: Tx, outage: Outage, placed: Sequence[Placed]) -> tuple[CampaignNow, ...]:
-    counts = await deliveries.counts_of(tx, [each.campaign.id for each in placed])
+def _campaigns_now(
+    outage: Outage, placed: Sequence[Placed], counts: Mapping[int, dict[str, int]]
+) -> tuple[CampaignNow, ...]:
     now_so = [
         CampaignNow(
             campaign=each.campaign,
             held=_held(each, outage),
             through=each.carrier.name,
-            counts=counts[each.campaign.id],
+            counts=counts.get(each.campaign.id, {}),
         )
         for each in placed
     ]

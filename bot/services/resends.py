@@ -218,18 +218,22 @@ class Resends:
                 resend = newest[0]
             else:
                 resend = await get(tx, resend_id)
-            placed = await resends.placed(tx, resend.campaign_ids, at)
-            return ResendStatus(
-                resend=resend,
-                campaigns=tuple(place.campaign.name for place in placed),
-                progress=progress(resend, await resends.statuses(tx, resend.id)),
-                rate_per_minute=await deliveries.rate_per_minute(tx, resend.campaign_ids, at),
-                carriers=tuple(dict.fromkeys(carrier(place) for place in placed)),
-                approval=await self._approvals.latest(tx, "resend", resend.id),
-                approvers=self._approvals.holders("resend.approve"),
-                sender_runs=await workers.alive(tx, at),
-                at=at,
-            )
+            return await self.seen(tx, resend, at)
+
+    async def seen(self, tx: Tx, resend: Resend, at: datetime) -> ResendStatus:
+        """Where it stands, read in the caller's transaction."""
+        placed = await resends.placed(tx, resend.campaign_ids, at)
+        return ResendStatus(
+            resend=resend,
+            campaigns=tuple(place.campaign.name for place in placed),
+            progress=progress(resend, await resends.statuses(tx, resend.id)),
+            rate_per_minute=await deliveries.rate_per_minute(tx, resend.campaign_ids, at),
+            carriers=tuple(dict.fromkeys(carrier(place) for place in placed)),
+            approval=await self._approvals.latest(tx, "resend", resend.id),
+            approvers=self._approvals.holders("resend.approve"),
+            sender_runs=await workers.alive(tx, at),
+            at=at,
+        )
 
     async def _void(self, resend_id: int, count: int, at: datetime) -> WrongStateError:
         """In a transaction of its own, since the one that found the change has been rolled back."""

@@ -26,6 +26,7 @@ from bot.slack.answering import Answers
 from bot.slack.blocks import View, escape
 from bot.slack.call import Call, Click, ClickHandler, Event, EventHandler, Handler
 from bot.slack.events import event_payload, is_our_own
+from bot.slack.home import HomeTabs
 from bot.slack.inbox import Inbox
 from bot.slack.messages import Messages
 from bot.slack.people import People
@@ -43,7 +44,8 @@ class Edge:
     """Takes commands and clicks from Bolt and answers them.
 
     `commands` maps `/campaign` to its handler, `actions` maps `outage.acknowledge` to its, `events` maps
-    `reaction_added` to its. `wake` is called after each: there may be something to announce.
+    `reaction_added` to its. `wake` is called after each: there may be something to announce. `home` shows the answers
+    to what was pressed in a home tab.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Edge:
         *,
         events: Mapping[str, EventHandler] | None = None,
         wake: Callable[[], None] | None = None,
+        home: HomeTabs | None = None,
     ) -> None:
         self.commands = commands
         self.actions = actions
@@ -66,6 +69,7 @@ class Edge:
         self._people = People(client)
         self._answers = Answers(client)
         self._messages = Messages(client)
+        self._home = home
         self._tasks: set[asyncio.Task[object]] = set()
         self._began = now()
 
@@ -151,7 +155,7 @@ class Edge:
         try:
             await self._take(Arrival(f"action:{payload['trigger_id']}", "action", payload))
         except StorageError as error:  # what the ack of a click says is shown nowhere
-            self._spawn(self._answers.say(payload, View(_sentence(error))))
+            self._spawn(self._answer(payload, View(_sentence(error))))
         await ack()
 
     async def _on_view(self, ack: AsyncAck, body: Json) -> None:
@@ -209,9 +213,15 @@ class Edge:
         except Exception:  # noqa: BLE001  the edge of the process: logged with an id that the person is given
             view = View(_broken(arrival))
         self._wake()
-        if view is not None:
-            await self._answers.say(arrival.payload, view)
+        await self._answer(arrival.payload, view)
         await self._finish(arrival.key)
+
+    async def _answer(self, place: Json, view: View | None) -> None:
+        """To the person alone: in their home tab, where they pressed something there. None: what changed says it."""
+        if self._home is not None and "home" in place:
+            await self._home.say(place, view)
+        elif view is not None:
+            await self._answers.say(place, view)
 
     async def _run(self, arrival: Arrival) -> View | None:
         payload = arrival.payload
@@ -263,7 +273,7 @@ class Edge:
             )
         else:
             sentence = f"Holdfast was away when {what} came in. Nothing was changed; repeat it if it still matters."
-        await self._answers.say(arrival.payload, View(sentence))
+        await self._answer(arrival.payload, View(sentence))
         await self._finish(arrival.key)
 
     async def _finish(self, key: str) -> None:
@@ -292,7 +302,14 @@ def _click_payload(body: Json) -> Json:
     action = body["actions"][0]
     chosen = action.get("selected_option") or {}
     value = action.get("value") or chosen.get("value") or ""
-    return {**_place(body), "action_id": action["action_id"], "value": value}
+    return {**_place(body), **_home(body, action), "action_id": action["action_id"], "value": value}
+
+
+def _home(body: Json, action: Json) -> Json:
+    """A home tab is in no channel, and has no response_url: whatever answers a press there stands in the tab itself."""
+    if (body.get("view") or {}).get("type") != "home":
+        return {}
+    return {"home": True, "label": (action.get("text") or {}).get("text", action["action_id"])}
 
 
 def _typed(arrival: Arrival) -> str:

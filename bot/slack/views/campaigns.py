@@ -1,7 +1,7 @@
 """What `/campaign` answers when somebody looks."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bot.services.campaign_results import CampaignRow, CampaignStatus
 from bot.services.words import joined
@@ -10,9 +10,10 @@ from bot.slack.blocks import View, aligned, bar, clip, count, escape
 from bot.slack.views import replies
 from bot.slack.views.replies import NO_DATA, how_long
 from bot.slack.views.timeline import safe
-from storage.models import CampaignState, DeliveryStatus, Hold
+from storage.models import Campaign, CampaignState, DeliveryStatus, Hold
 
 _LONG_TEXT = 500
+_SHORT_TEXT = 120
 _NAMES = 20
 
 # What moves stands first, what is over last. The words say what the colours say.
@@ -67,6 +68,40 @@ def _row(row: CampaignRow, progress: str) -> tuple[str, ...]:
         through,
         ", ".join(rest),
     )
+
+
+def brief(by_state: Mapping[str, int], stopped: Sequence[Campaign], sending: Sequence[Campaign]) -> list[str]:
+    """For the home tab: how many in each state, those that stand still with who or what holds them, those that move.
+
+    `stopped` and `sending` may be some of them; `by_state` counts all.
+    """
+    lines = [f"*Campaigns:* {_told(Counter(by_state)) or 'none yet'}"]
+    lines += [_stopped(each) for each in stopped]
+    halted = by_state.get(CampaignState.PAUSING, 0) + by_state.get(CampaignState.PAUSED, 0)
+    if halted > len(stopped):
+        lines.append(f"and {halted - len(stopped):,} more that stand still: /campaign list paused")
+    if sending:
+        names = [escape(each.name) for each in sending]
+        more = by_state.get(CampaignState.SENDING, 0) - len(names)
+        all_names = [*names, f"{more:,} more: /campaign list sending"] if more > 0 else names
+        lines.append(f"{_LOOKS[CampaignState.SENDING]} *sending:* {joined(all_names)}")
+    return lines
+
+
+def _stopped(campaign: Campaign) -> str:
+    """Who may let it go on follows from what holds it."""
+    since = blocks.time(campaign.wished_at or campaign.state_since)
+    if campaign.wish == CampaignState.CANCELLED:
+        held = f"is being cancelled by {safe(campaign.wished_by or 'somebody')}"
+    elif campaign.hold == Hold.OUTAGE:
+        held = f"held by outage #{campaign.hold_outage_id}, since {since}"
+    elif campaign.hold == Hold.MAINTENANCE:
+        held = f"held for maintenance, since {since}"
+    else:
+        held = f"paused by {safe(campaign.wished_by or 'somebody')}, {since}"
+    reason = f": {safe(clip(campaign.hold_reason, _SHORT_TEXT))}" if campaign.hold_reason else ""
+    resume = f" · /campaign resume {campaign.name}" if campaign.hold == Hold.PERSON else ""
+    return f"{_LOOKS[CampaignState(campaign.state)]} *{escape(campaign.name)}* {campaign.state}, {held}{reason}{resume}"
 
 
 def status(shown: CampaignStatus, unknown: Sequence[str] = ()) -> View:

@@ -15,6 +15,7 @@ NO_DATA = "no data"
 _MOST_CAMPAIGNS = 5
 _MOST_ACTIONS = 10
 _ACTION = 200
+_MOST_SERVERS = 3
 _LONG_TEXT = 500
 _OVER = "nothing, it is over."
 
@@ -50,6 +51,28 @@ def headline(shown: Headline) -> View:
     made.append(blocks.fields(_facts(shown)))
     made.append(blocks.context(_footer(outage)))
     return View(_notification(shown, title), made)
+
+
+def brief(shown: Headline) -> list[Block]:
+    """An outage among others, for the home tab: what it is, who has it, and the buttons that apply."""
+    outage, look = shown.outage, _LOOKS[OutageState(shown.outage.state)]
+    who = outage.lead or outage.acknowledged_by
+    taken = f"{safe(who)} has it, {look.word}" if who and outage.state != OutageState.OPEN else "*nobody has it yet*"
+    reply = _reply(outage)
+    lines = [
+        f"{look.emoji} *Outage #{outage.id}: {escape(_title(shown))}*",
+        f"{outage.severity} · since {blocks.time(outage.started_at)} · {taken}",
+        *([f"*Failed:* `{escape(reply)}`"] if reply else []),
+        *_now(shown)[:_MOST_SERVERS],
+        f"*Campaigns:* {len(shown.campaigns):,} affected, {blocks.some(len(shown.held))} held",
+    ]
+    made = [blocks.section("\n".join(lines))]
+    return [*made, blocks.actions(_buttons(shown))] if shown.actions else made
+
+
+def in_short(shown: Headline) -> str:
+    """`primary is down`: an outage in a title that has more to say."""
+    return _title(shown)
 
 
 def _title(shown: Headline) -> str:
@@ -213,7 +236,6 @@ def _undecided(shown: Headline, otherwise: str) -> str:
 def _buttons(shown: Headline) -> list[Block]:
     value = str(shown.outage.id)
     backup = next((server.backup for server in shown.servers if server.backup), None)
-    to_go = sum(each.to_go for each in shown.campaigns)
     known: dict[str, Block] = {
         "outage.acknowledge": blocks.button("Acknowledge", "outage.acknowledge", value, style="primary"),
         "outage.pause": blocks.button("Pause campaigns", "outage.pause", value),
@@ -233,7 +255,7 @@ def _buttons(shown: Headline) -> list[Block]:
             value,
             confirm=(
                 "Resume?",
-                f"{blocks.count(to_go, 'message goes', 'messages go')} out to those who have not had theirs.",
+                _goes_on(shown),
                 "Resume",
             ),
         ),
@@ -247,6 +269,13 @@ def _buttons(shown: Headline) -> list[Block]:
         ),
     }
     return [known[action] for action in shown.actions if action in known]
+
+
+def _goes_on(shown: Headline) -> str:
+    if shown.totals is None and shown.campaigns:  # the ledger was not counted
+        return "The campaigns that this outage holds go on where they stopped. Nobody is mailed twice."
+    to_go = sum(each.to_go for each in shown.campaigns)
+    return f"{blocks.count(to_go, 'message goes', 'messages go')} out to those who have not had theirs."
 
 
 def _footer(outage: Outage) -> str:

@@ -14,6 +14,8 @@ from storage.models import Health
 _NAMES = 8
 _LONG_TEXT = 500
 _SHORT_TEXT = 40
+_REPLY = 120
+_BRIEF = 10
 
 # What needs a person stands first. The words say what the colours say.
 _LOOKS = {
@@ -66,6 +68,36 @@ def _notes(row: ServerRow) -> list[str]:
         # A longer line would be broken in two, and the columns with it; /server status has all of it.
         notes.append(clip(row.failure, _SHORT_TEXT))
     return notes
+
+
+def brief(rows: Sequence[ServerRow]) -> list[str]:
+    """For the home tab: a line for each server that needs somebody, and one for all that are well."""
+    ordered = sorted(rows, key=lambda row: (_ORDER[row.state], row.name))
+    troubled = [row for row in ordered if row.state != Health.UP or row.carrier]
+    well = [row.name for row in ordered if row not in troubled]
+    lines = [_brief(row) for row in troubled[:_BRIEF]]
+    if len(troubled) > _BRIEF:
+        lines.append(f"and {len(troubled) - _BRIEF:,} more that need a look: /server list")
+    names = [escape(name) for name in well[:_NAMES]]
+    if len(well) > _NAMES:
+        names.append(f"{len(well) - _NAMES:,} more: /server list")
+    return [*lines, f"{_LOOKS[Health.UP]} *up:* {joined(names)}"] if well else lines
+
+
+def _brief(row: ServerRow) -> str:
+    server = row.server
+    since = f" since {blocks.time(server.health_since)}" if server.health_since and row.state == server.health else ""
+    parts = [f"{_LOOKS[row.state]} *{escape(row.name)}* {row.state}{since}"]
+    if row.window is not None:
+        parts.append(f"until {blocks.time(row.window.ends_at)}")
+    if row.state == DRAINED and server.drained_by:
+        parts.append(f"by {safe(server.drained_by)}")
+    if row.carrier:
+        parts.append(f"{escape(row.carrier)} carries its campaigns")
+    if row.failure:
+        reply = clip(row.failure, _REPLY).replace("`", "'")
+        parts.append(f"`{escape(reply)}`")
+    return " · ".join(parts)
 
 
 def status(row: ServerRow) -> View:

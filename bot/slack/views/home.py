@@ -1,0 +1,241 @@
+"""The home tab: the one thing to do first, then everything that is going on, for the person who looks at it."""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from bot.services.home_shapes import Decision, HomeReport, ResendNow
+from bot.services.notice_shapes import NoticeStatus
+from bot.slack import blocks
+from bot.slack.blocks import Block, View, button, clip, count, escape
+from bot.slack.views import campaigns, notice, outage, resend, servers
+from bot.slack.views.timeline import safe
+from storage.models import Health, Maintenance, MaintenanceState, ResendState
+
+Payload = dict[str, Any]
+"""A view, as views.publish takes it."""
+
+_NOTE_MAX = 2_500
+_RESENDS = {
+    ResendState.SENDING: ("📨", "is going out"),
+    ResendState.PAUSING: ("⏳", "is stopping"),
+    ResendState.PAUSED: ("⏸️", "is paused"),
+}
+_WHAT_THE_SHARED_LOOK = "You are from another workspace, so you may look and no more."
+
+
+def tab(shown: HomeReport) -> list[Block]:
+    """What the tab shows, but for the moment at its foot, which alone would make it another at every look."""
+    sign, title, then = _first(shown)
+    made = [*_note(shown), blocks.header(f"{sign} {title}"), blocks.section(then)]
+    for group in (_outages(shown), _decisions(shown), _resends(shown)):
+        made += group
+    made += [blocks.divider(), *_campaigns(shown), blocks.divider(), *_servers(shown), *_maintenance(shown)]
+    if shown.outsider:
+        made.append(blocks.context(_WHAT_THE_SHARED_LOOK))
+    return made
+
+
+def payload(made: list[Block], at: datetime) -> Payload:
+    """The tab with the moment that it shows."""
+    foot = blocks.context(f"As of {blocks.time(at)}. Changes show here by themselves · All commands: /holdfast help")
+    return {"type": "home", "callback_id": "home", "blocks": [*made, foot]}
+
+
+def bare(sentence: str) -> list[Block]:
+    """A tab that can say no more than this: its data cannot be read, or Slack refuses how it is drawn."""
+    return [blocks.section(clip(sentence, _NOTE_MAX)), blocks.context("How everything stands: /holdfast status")]
+
+
+def done(label: str) -> View:
+    """The answer to a press that has no other: what it did shows below it."""
+    return View(f"Done: {escape(label)}.")
+
+
+def _note(shown: HomeReport) -> list[Block]:
+    """What the last click came to. First of all, as whoever clicked looks for it."""
+    if shown.note is None or shown.noted_at is None:
+        return []
+    return [
+        blocks.section(f"💬 {clip(shown.note, _NOTE_MAX)}"),
+        blocks.context(f"The answer to what you pressed, {blocks.time(shown.noted_at, '{time_secs}')}"),
+        blocks.divider(),
+    ]
+
+
+# The one thing to do first
+
+
+def _first(shown: HomeReport) -> tuple[str, str, str]:
+    """A sign, the title and what to do next; the buttons for it stand in the first group below."""
+    house = shown.house
+    loose = [each for each in house.outages if "outage.acknowledge" in each.actions]
+    if loose:
+        then = "somebody presses Acknowledge, so that the others can sleep."
+        if "outage.acknowledge" not in shown.buttons:
+            then = "somebody of the workspace acknowledges it."
+        return "🔴", f"{outage.in_short(loose[0])}, and nobody has it", f"*Next:* {then}"
+    if waiting := _waits_for_you(shown):
+        return waiting
+    if not house.sender_runs:
+        sentence = "*Next:* start it with `holdfast run`. Until then no mail goes out; nothing is lost."
+        return "🟡", "No sender is running", sentence
+    if house.outages:
+        others = len(house.outages) + house.more_outages - 1
+        title = outage.in_short(house.outages[0]) + (f", and {count(others, 'other outage')}" if others else "")
+        return "🟠", title, "Somebody has it. Its thread in the channel has every step."
+    down = [row.name for row in house.servers if row.state == Health.DOWN]
+    if down:
+        more = f" and {len(down) - 1:,} more" if len(down) > 1 else ""
+        sentence = f"*Next:* look at it with /server status {down[0]}, or declare an outage: /outage declare"
+        return "🟡", f"{down[0]}{more} down, and no outage is open", sentence
+    if not house.servers:
+        sentence = "*Next:* add the server that your mail goes through: /server add NAME HOST[:PORT]"
+        return "⚪", "No server is known yet", sentence
+    return "🟢", "All quiet", "No outage is open and nothing waits for you."
+
+
+def _waits_for_you(shown: HomeReport) -> tuple[str, str, str] | None:
+    number = len(shown.decisions) + shown.more_decisions
+    if number == 1 and shown.decisions:
+        approval = shown.decisions[0].approval
+        title = f"{approval.subject.capitalize()} {approval.subject_id} waits for your decision"
+        return "🟡", title, f"*Next:* approve or reject it below, until {blocks.time(approval.expires_at)}."
+    if number:
+        return "🟡", f"{count(number, 'decision')} wait for you", "*Next:* approve or reject them below."
+    if shown.rest:
+        return (
+            "🟡",
+            f"Resend {shown.rest[0].resend.id}: the first 1 % is out",
+            "*Next:* look at how it went, then send the rest or leave it at that.",
+        )
+    return None
+
+
+# What is going on
+
+
+def _outages(shown: HomeReport) -> list[Block]:
+    made: list[Block] = []
+    for each in shown.house.outages:
+        may = tuple(action for action in each.actions if action in shown.buttons)
+        made += [blocks.divider(), *_named(outage.brief(replace(each, actions=may)), f"outage:{each.outage.id}")]
+    if shown.house.more_outages:
+        made.append(blocks.context(f"and {count(shown.house.more_outages, 'more outage')}: /outage list"))
+    return made
+
+
+def _decisions(shown: HomeReport) -> list[Block]:
+    """Each exactly as its own card shows it: nobody approves on the home tab what they could not read."""
+    made: list[Block] = []
+    for each in shown.decisions:
+        drawn = _allowed(_card(each), shown)
+        made += [blocks.divider(), *_named(drawn, f"{each.approval.subject}:{each.approval.subject_id}")]
+    if shown.more_decisions:
+        made.append(blocks.context(f"and {shown.more_decisions:,} more for you: /holdfast status"))
+    if shown.others:
+        wait = "waits" if shown.others == 1 else "wait"
+        made.append(blocks.context(f"{count(shown.others, 'approval')} {wait} for other people: /holdfast status"))
+    return made
+
+
+def _card(decision: Decision) -> list[Block]:
+    status = decision.status
+    return (notice.card(status) if isinstance(status, NoticeStatus) else resend.card(status)).blocks
+
+
+def _resends(shown: HomeReport) -> list[Block]:
+    made: list[Block] = []
+    for each in shown.house.resends:
+        made.append(blocks.section(_resend(each)))
+        buttons = [made_of for made_of in _resend_buttons(each, shown) if made_of["action_id"] in shown.buttons]
+        if buttons:
+            made.append({**blocks.actions(buttons), "block_id": f"resend:{each.resend.id}"})
+    if shown.house.more_resends:
+        made.append(blocks.context(f"and {count(shown.house.more_resends, 'more resend')}: /resend list"))
+    return [blocks.divider(), *made] if made else []
+
+
+def _resend(now_so: ResendNow) -> str:
+    sent = now_so.resend
+    sign, word = _RESENDS[ResendState(sent.state)]
+    if now_so.canary_done:
+        sign, word = "🐤", "waits: the first 1 % is out, and an approver sends the rest"
+    what = f"{sign} *Resend {sent.id}* of {count(sent.total, 'message')} {word}"
+    of_outage = f" · outage #{sent.outage_id}" if sent.outage_id is not None else ""
+    return f"{what} · {_sent(now_so)}{of_outage} · /resend status {sent.id}"
+
+
+def _sent(now_so: ResendNow) -> str:
+    """In steps of ten per cent: its card has the exact figures, and this need not be drawn anew for each message."""
+    if now_so.to_go is None:
+        return "more than 100,000 to go"
+    done = now_so.resend.total - now_so.to_go
+    share = done * 10 // now_so.resend.total * 10 if now_so.resend.total else 100
+    return f"{share} % done" if share else "hardly begun"
+
+
+def _resend_buttons(now_so: ResendNow, shown: HomeReport) -> list[Block]:
+    sent = now_so.resend
+    if now_so in shown.rest:
+        rest = count(now_so.held_back, "message")
+        ask = ("Send the rest?", f"{rest} will go out. Look at the card of the resend for how the first went.", "Send")
+        text = f"Send the rest ({now_so.held_back:,})"
+        return [button(text, "resend.rest", f"{sent.id}:{sent.plan_hash}", style="primary", confirm=ask)]
+    if sent.state == ResendState.SENDING:
+        return [button("Pause", "resend.pause", str(sent.id))]
+    if sent.state == ResendState.PAUSED and not now_so.canary_done:
+        return [button("Resume", "resend.resume", str(sent.id), style="primary")]
+    return []
+
+
+def _campaigns(shown: HomeReport) -> list[Block]:
+    house = shown.house
+    return [blocks.section("\n".join(campaigns.brief(house.campaigns, house.stopped, house.sending)))]
+
+
+def _servers(shown: HomeReport) -> list[Block]:
+    lines = servers.brief(shown.house.servers)
+    return [blocks.section("\n".join(["*Servers*", *lines]))] if lines else []
+
+
+def _maintenance(shown: HomeReport) -> list[Block]:
+    made = [_window(window, server, shown) for window, server in shown.house.maintenance]
+    if shown.house.more_maintenance:
+        made.append(blocks.context(f"and {count(shown.house.more_maintenance, 'more window')}: /maintenance list"))
+    return [blocks.divider(), *made] if made else []
+
+
+def _window(window: Maintenance, server: str, shown: HomeReport) -> Block:
+    active = window.state == MaintenanceState.ACTIVE
+    reason = f": {safe(clip(window.reason, 200))}" if window.reason else ""
+    span = f"{blocks.time(window.starts_at)} to {blocks.time(window.ends_at)}"
+    text = f"🔵 *Maintenance of {escape(server)}* {'under way' if active else 'planned'}{reason}\n{span}"
+    if "maintenance.cancel" not in shown.buttons or window.ends_at <= shown.house.at:
+        return blocks.section(text)
+    sentence = f"The maintenance of {escape(server)} does not take place."
+    if active:
+        sentence = f"{escape(server)} is looked at; what was held goes on if it answers."
+    label = "End it now" if active else "Call off"
+    ask = ("Are you sure?", sentence, label)
+    end = button(label, "maintenance.cancel", str(window.id), style="danger", confirm=ask)
+    return {**blocks.section(text, accessory=end), "block_id": f"maintenance:{window.id}"}
+
+
+# Blocks that other views drew
+
+
+def _allowed(made: list[Block], shown: HomeReport) -> list[Block]:
+    """Without the buttons that this person may not press."""
+    kept = [
+        {**block, "elements": [each for each in block["elements"] if each["action_id"] in shown.buttons]}
+        if block["type"] == "actions"
+        else block
+        for block in made
+    ]
+    return [block for block in kept if block.get("elements") != []]
+
+
+def _named(made: list[Block], name: str) -> list[Block]:
+    """The row of buttons says what it is about: several things may be acknowledged or approved in one tab."""
+    return [{**block, "block_id": name} if block["type"] == "actions" else block for block in made]

@@ -1,0 +1,91 @@
+"""Home tabs: who looks at one, and what they see there of everything at once. It never decides."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from storage.campaigns import MAILING
+from storage.db import Tx
+from storage.models import Campaign, CampaignState, Delivery, DeliveryStatus, HomeTab
+
+# The tabs
+
+
+async def opened(tx: Tx, user_id: str, name: str, at: datetime, *, outsider: bool) -> None:
+    """Somebody opened their tab. What it shows is not known any more, and what was answered before `at` was read."""
+    seen = {"name": name, "outsider": outsider, "shown": None, "used_at": at}
+    await _put(tx, user_id, {**seen, "note": None, "noted_at": None}, seen)
+    await tx.execute(
+        update(HomeTab).where(HomeTab.user_id == user_id, HomeTab.noted_at <= at).values(note=None, noted_at=None)
+    )
+
+
+async def noted(tx: Tx, user_id: str, name: str, at: datetime, note: str) -> None:
+    """What their last click came to; there is one such line, the newest."""
+    told = {"used_at": at, "note": note, "noted_at": at}
+    await _put(tx, user_id, {"name": name, "outsider": False, "shown": None, **told}, told)
+
+
+async def _put(tx: Tx, user_id: str, new: dict[str, Any], changed: dict[str, Any]) -> None:
+    make = postgresql_insert if tx.get_bind().dialect.name == "postgresql" else sqlite_insert
+    statement = make(HomeTab).values(user_id=user_id, **new)
+    await tx.execute(statement.on_conflict_do_update(index_elements=["user_id"], set_=changed))
+
+
+async def used_since(tx: Tx, since: datetime) -> Sequence[HomeTab]:
+    """The tabs that were in use since then, the latest first."""
+    rows = await tx.scalars(
+        select(HomeTab)
+        .where(HomeTab.used_at >= since)
+        .order_by(HomeTab.used_at.desc(), HomeTab.user_id)
+        .execution_options(populate_existing=True)
+    )
+    return rows.all()
+
+
+async def get(tx: Tx, user_id: str) -> HomeTab | None:
+    return await tx.get(HomeTab, user_id, populate_existing=True)
+
+
+async def shows(tx: Tx, user_id: str, look: str | None) -> None:
+    """Slack has taken what has this hash; None: it is not known what it shows."""
+    await tx.execute(update(HomeTab).where(HomeTab.user_id == user_id).values(shown=look))
+
+
+# What they show
+
+
+async def stopped_campaigns(tx: Tx, limit: int) -> Sequence[Campaign]:
+    """The campaigns that are pausing or paused, those that have stood for the shortest time first."""
+    return await _campaigns(tx, (CampaignState.PAUSING, CampaignState.PAUSED), limit)
+
+
+async def sending_campaigns(tx: Tx, limit: int) -> Sequence[Campaign]:
+    """The campaigns that are being sent, the latest begun first."""
+    return await _campaigns(tx, (CampaignState.SENDING,), limit)
+
+
+async def _campaigns(tx: Tx, states: Iterable[CampaignState], limit: int) -> Sequence[Campaign]:
+    rows = await tx.scalars(
+        select(Campaign)
+        .where(Campaign.kind == MAILING, Campaign.state.in_(list(states)))
+        .order_by(Campaign.state_since.desc(), Campaign.id.desc())
+        .limit(limit)
+        .execution_options(populate_existing=True)
+    )
+    return rows.all()
+
+
+async def still_queued(tx: Tx, resend_id: int, at_most: int) -> int:
+    """How many deliveries of a resend have not gone out; counting ends at `at_most`. Read from an index alone."""
+    queued = (
+        select(Delivery.n)
+        .where(Delivery.resend_id == resend_id, Delivery.status == DeliveryStatus.QUEUED)
+        .limit(at_most)
+        .subquery()
+    )
+    return await tx.scalar(select(func.count()).select_from(queued)) or 0

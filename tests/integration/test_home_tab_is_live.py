@@ -1,0 +1,107 @@
+"""A home tab shows what is going on, changes with it, and is left alone when nothing changed."""
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+
+import time_machine
+
+from bot.clock import now
+from storage.db import Database
+from storage.models import CampaignState, Server
+from tests.integration.home_support import showing, workspace
+from tests.seeds import add_campaign, add_server
+
+
+async def test_it_shows_what_is_going_on_and_changes_with_it(db: Database, tmp_path: Path) -> None:
+    async with workspace(db, tmp_path) as here:
+        await add_campaign(db, await add_server(db, "primary", 2525, health="up", health_since=now()), 10)
+        await here.open(here.maria)
+        assert "No sender is running" in here.sees(here.maria)
+        assert "Campaigns: 1 sending" in here.sees(here.maria)
+
+        declared = await here.services.outages.declare(here.actor(here.jonas), "primary", "customers miss mail")
+
+        seen = await here.until(here.maria, "nobody has it")
+        assert f"Outage #{declared.outage.id}" in seen
+        assert "1 affected, 1 held" in seen
+        assert f"spring-sale pausing, held by outage #{declared.outage.id}" in seen
+        assert "[Acknowledge]" in seen
+
+        await here.services.outages.acknowledge(here.actor(here.jonas), declared.outage.id)
+        assert "[Acknowledge]" not in await here.until(here.maria, "@Jonas has it")
+
+
+async def test_nothing_is_given_to_slack_again_while_nothing_changes(db: Database, tmp_path: Path) -> None:
+    async with workspace(db, tmp_path) as here:
+        server = await add_server(db, "primary", 2525, health="up", health_since=now())
+        await here.open(here.maria)
+        async with db.transaction() as tx:  # another process probes
+            row = await tx.get_one(Server, server)
+            row.last_probe_at, row.last_ms = now(), 17
+        await here.beats()
+
+        assert here.published() == 1
+
+
+async def test_an_opening_that_is_delivered_twice_is_one(db: Database, tmp_path: Path) -> None:
+    async with workspace(db, tmp_path) as here:
+        first = await here.slack.open_home(here.maria)
+        assert first is not None
+        await here.slack.wait_until(lambda: here.published(), what="a home tab")
+        await here.slack.redeliver(first)
+        await here.beats()
+
+        assert here.published() == 1
+
+
+async def test_a_start_goes_on_where_the_last_one_ended(db: Database, tmp_path: Path) -> None:
+    async with workspace(db, tmp_path) as here:
+        await add_server(db, "primary", 2525, health="up", health_since=now())
+        await here.open(here.maria)
+        await here.beats()
+        before = here.published()
+
+        async with showing(here.services, here.slack):
+            await here.beats()
+            assert here.published() == before
+        async with showing(here.services, here.slack):
+            await here.services.outages.declare(here.actor(here.jonas), "primary", "slow")
+            await here.until(here.maria, "nobody has it")
+
+
+async def test_who_has_not_looked_for_a_week_is_left_alone_until_they_look(db: Database, tmp_path: Path) -> None:
+    async with workspace(db, tmp_path) as here:
+        await add_server(db, "primary", 2525, health="up", health_since=now())
+        with time_machine.travel(now() - timedelta(days=8), tick=True):
+            await here.open(here.maria)
+            await here.beats()
+        before = here.published()
+        await here.services.outages.declare(here.actor(here.jonas), "primary", "slow")
+        await here.beats()
+        assert here.published() == before
+
+        await here.open(here.maria)
+        await here.until(here.maria, "nobody has it")
+
+
+async def test_a_large_house_is_read_quickly_and_fits_on_one_tab(db: Database, tmp_path: Path) -> None:
+    async with workspace(db, tmp_path) as here:
+        states = [*CampaignState]
+        servers = [await add_server(db, f"server-{number:02}", 2525, health="down") for number in range(50)]
+        for number in range(500):
+            state = states[number % len(states)]
+            await add_campaign(db, servers[number % 50], 1, name=f"mailing-{number:03}", state=state)
+        for number in range(8):
+            await here.services.outages.declare(here.actor(here.maria), f"server-{number:02}", "broken " * 20)
+
+        began = asyncio.get_running_loop().time()
+        await here.services.home.house()
+        took = asyncio.get_running_loop().time() - began
+        await here.open(here.maria)
+
+        seen = here.sees(here.maria)
+        assert "and 3 more outages: /outage list" in seen
+        assert "more that stand still: /campaign list paused" in seen
+        assert "more that need a look: /server list" in seen
+        assert took < 1.0, f"{took:.2f} s"
