@@ -8,8 +8,8 @@ pressed is looked up here. `process_before_response` spares the 10 ms that Bolt 
 import asyncio
 import re
 import secrets
-from collections.abc import Callable, Coroutine, Mapping
-from datetime import timedelta
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
@@ -25,10 +25,13 @@ from bot.slack.blocks import View, escape
 from bot.slack.call import Call, Click, ClickHandler, Handler
 from bot.slack.inbox import Inbox
 from bot.slack.people import People
+from bot.slack.workspaces import Workspaces
 from storage.errors import StorageError
 from storage.inbound import Arrival
 
 Json = dict[str, Any]
+Removed = Callable[[str, datetime], Awaitable[None]]
+"""What is done when a workspace, by its id, removed Holdfast at that moment."""
 STILL_TIMELY = timedelta(minutes=15)
 """A request that a restart kept from beginning is carried out when it is not older; otherwise it is only told."""
 _ANYTHING = re.compile("")
@@ -50,29 +53,33 @@ class Edge:
         actions: Mapping[str, ClickHandler],
         *,
         wake: Callable[[], None] | None = None,
+        workspaces: Workspaces | None = None,
+        removed: Removed | None = None,
     ) -> None:
         self.commands = commands
         self.actions = actions
         self._services = services
         self._wake = wake or (lambda: None)
-        self._client = client
+        self._workspaces = workspaces or Workspaces(client)
+        self._removed = removed
         self._inbox = Inbox(services.db)
-        self._people = People(client)
-        self._answers = Answers(client)
+        self._people = People(self._workspaces)
+        self._answers = Answers(self._workspaces)
         self._tasks: set[asyncio.Task[object]] = set()
         self._began = now()
 
     def bolt(self, *, signing_secret: str | None = None) -> AsyncApp:
         """A Bolt app that hands every request to this edge. Without a signing secret it is for Socket Mode only."""
 
-        async def authorize() -> AuthorizeResult:
-            # One workspace, one token: asking auth.test here would put a call to Slack before the first ack.
-            return AuthorizeResult(enterprise_id=None, team_id=None, bot_token=self._client.token)
+        async def authorize(team_id: str | None) -> AuthorizeResult:
+            # From memory: asking auth.test here would put a call to Slack before the first ack.
+            token = self._workspaces.of(team_id).token
+            return AuthorizeResult(enterprise_id=None, team_id=None, bot_token=token)
 
         app = AsyncApp(
             name="holdfast",
             authorize=authorize,
-            client=AsyncWebClient(base_url=self._client.base_url),
+            client=AsyncWebClient(base_url=self._workspaces.client.base_url),
             signing_secret=signing_secret or "",
             process_before_response=True,
         )
@@ -82,12 +89,10 @@ class Edge:
         app.view_closed(_ANYTHING)(self._only_ack)
         app.shortcut(_ANYTHING)(self._on_shortcut)
         app.options(_ANYTHING)(self._no_options)
+        for ending in ("app_uninstalled", "tokens_revoked"):
+            app.event(ending)(self._on_removed)
         app.event(_ANYTHING)(self._only_ack)
         return app
-
-    def renew(self, token: str) -> None:
-        """Holdfast was installed again: from now on with this token."""
-        self._client.token = token
 
     async def resume(self) -> None:
         """Deal with what was acked before a restart and not finished.
@@ -166,6 +171,12 @@ class Edge:
     async def _only_ack(self, ack: AsyncAck) -> None:
         await ack()
 
+    async def _on_removed(self, ack: AsyncAck, body: Json) -> None:
+        """Nobody asked for it and nobody gets an answer. What a crash leaves of it is a token that no longer works."""
+        await ack()
+        if body["event"].get("tokens", {"bot": True}).get("bot"):
+            self._spawn(self._remove(str(body["team_id"]), datetime.fromtimestamp(body["event_time"], UTC)))
+
     async def _take(self, arrival: Arrival) -> None:
         if await self._inbox.take(arrival):
             self._spawn(self._handle(arrival))
@@ -220,6 +231,16 @@ class Edge:
         )
         return await self.actions[payload["action_id"]](self._services, click)
 
+    async def _remove(self, team: str, at: datetime) -> None:
+        if self._removed is None:
+            _log.warning("Slack has revoked the token of the settings; set HOLDFAST_SLACK_BOT_TOKEN anew", team_id=team)
+            return
+        try:
+            await self._removed(team, at)
+        except StorageError as error:
+            _log.warning("that a workspace removed Holdfast could not be stored", team_id=team, error=str(error))
+        self._wake()
+
     async def _tell_interrupted(self, arrival: Arrival, *, begun: bool) -> None:
         what = f"`{escape(_typed(arrival))}`"
         if begun:
@@ -245,6 +266,7 @@ def _place(body: Json) -> Json:
         "user_id": body["user"]["id"],
         "user_name": body["user"].get("username") or body["user"].get("name", ""),
         "team_id": body["user"].get("team_id"),
+        "workspace_id": (body.get("team") or {}).get("id"),
         "channel_id": (body.get("channel") or {}).get("id"),
         "trigger_id": body.get("trigger_id"),
         "response_url": body.get("response_url"),
