@@ -37,7 +37,7 @@ from bot.slack.socket import Socket
 from bot.slack.workspaces import Workspaces
 from bot.web.pages import Page, page
 from bot.web.server import EventHandler, Server
-from commands import ACTIONS, COMMANDS
+from commands import ACTIONS, COMMANDS, EVENTS
 from storage.db import Database
 from storage.locks import TakenError, only_one
 
@@ -93,6 +93,7 @@ class Bot:
             workspaces.client,
             COMMANDS,
             ACTIONS,
+            events=EVENTS,
             wake=announcer.wake,
             workspaces=workspaces,
             removed=installations.removed if installations else None,

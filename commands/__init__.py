@@ -10,7 +10,7 @@ from bot.errors import BadInputError
 from bot.services.bundle import Services
 from bot.services.words import joined
 from bot.slack.blocks import View
-from bot.slack.call import Call, ClickHandler, Handler
+from bot.slack.call import Call, ClickHandler, EventHandler, Handler
 from commands import campaign, holdfast, maintenance, notice, outage, resend, server
 from commands.words import shown, split
 
@@ -23,6 +23,9 @@ ACTIONS: Mapping[str, ClickHandler] = {
     action: handler for module in _MODULES for action, handler in module.ACTIONS.items()
 }
 """`outage.acknowledge` -> what a press of that button does."""
+
+EVENTS: Mapping[str, EventHandler] = {}
+"""`reaction_added` -> what is done about it. Each stands in the manifest too; all other events are only acked."""
 
 
 async def run(services: Services, call: Call, line: str) -> View:

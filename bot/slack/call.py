@@ -1,7 +1,8 @@
-"""What a command or a click is to the code that handles it, and what it gives back."""
+"""What a command, a click or an event is to the code that handles it, and what it gives back."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 from bot.access import Actor
 from bot.services.bundle import Services
@@ -31,8 +32,23 @@ class Click:
     trigger: str | None = None
 
 
+@dataclass(frozen=True)
+class Event:
+    """Something happened in Slack: `kind` is the event's type and `body` the event, as Slack's Events API gives it."""
+
+    actor: Actor
+    kind: str
+    body: dict[str, Any]
+    channel: str | None = None
+
+
 Handler = Callable[[Services, Call], Awaitable[View]]
 """Answers a command. The view is shown to the caller alone; what all should see goes through the timeline."""
 
 ClickHandler = Callable[[Services, Click], Awaitable[View | None]]
 """Answers a click. None where the edited message says it all; a view is shown to the person who clicked."""
+
+EventHandler = Callable[[Services, Event], Awaitable[View | None]]
+"""Deals with an event. It may be called again after a crash, late, and in another order than things happened: it makes
+things as the event says they are. A view is shown to the person who caused it; mostly there is nothing to say.
+"""

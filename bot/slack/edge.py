@@ -15,14 +15,17 @@ from typing import Any
 import structlog
 from slack_bolt.async_app import AsyncAck, AsyncApp
 from slack_bolt.authorization import AuthorizeResult
+from slack_bolt.response import BoltResponse
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.access import Actor
 from bot.clock import now
 from bot.errors import SHOWABLE
 from bot.services.bundle import Services
 from bot.slack.answering import Answers
 from bot.slack.blocks import View, escape
-from bot.slack.call import Call, Click, ClickHandler, Handler
+from bot.slack.call import Call, Click, ClickHandler, Event, EventHandler, Handler
+from bot.slack.events import event_payload, is_our_own, is_removal
 from bot.slack.inbox import Inbox
 from bot.slack.people import People
 from bot.slack.workspaces import Workspaces
@@ -41,8 +44,8 @@ _log = structlog.get_logger(__name__)
 class Edge:
     """Takes commands and clicks from Bolt and answers them.
 
-    `commands` maps `/campaign` to its handler, `actions` maps `outage.acknowledge` to its. `wake` is called after
-    each: there may be something to announce.
+    `commands` maps `/campaign` to its handler, `actions` maps `outage.acknowledge` to its, `events` maps
+    `reaction_added` to its. `wake` is called after each: there may be something to announce.
     """
 
     def __init__(
@@ -52,12 +55,14 @@ class Edge:
         commands: Mapping[str, Handler],
         actions: Mapping[str, ClickHandler],
         *,
+        events: Mapping[str, EventHandler] | None = None,
         wake: Callable[[], None] | None = None,
         workspaces: Workspaces | None = None,
         removed: Removed | None = None,
     ) -> None:
         self.commands = commands
         self.actions = actions
+        self.events = events or {}
         self._services = services
         self._wake = wake or (lambda: None)
         self._workspaces = workspaces or Workspaces(client)
@@ -89,9 +94,7 @@ class Edge:
         app.view_closed(_ANYTHING)(self._only_ack)
         app.shortcut(_ANYTHING)(self._on_shortcut)
         app.options(_ANYTHING)(self._no_options)
-        for ending in ("app_uninstalled", "tokens_revoked"):
-            app.event(ending)(self._on_removed)
-        app.event(_ANYTHING)(self._only_ack)
+        app.event(_ANYTHING)(self._on_event)
         return app
 
     async def resume(self) -> None:
@@ -103,7 +106,7 @@ class Edge:
         for left in await self._inbox.unfinished():
             timely = now() - left.at <= STILL_TIMELY
             _log.info("taken up after a restart", key=left.arrival.key, begun=left.begun, timely=timely)
-            again = not left.begun and timely
+            again = _is_safe_again(left.arrival) or (not left.begun and timely)
             work = self._handle(left.arrival) if again else self._tell_interrupted(left.arrival, begun=left.begun)
             self._spawn(work)
 
@@ -165,20 +168,26 @@ class Edge:
         sentence = "Holdfast has no such shortcut any more. Nothing was changed; try /holdfast help."
         self._spawn(self._answers.say(_place(body), View(sentence)))
 
+    async def _on_event(self, ack: AsyncAck, body: Json) -> BoltResponse | None:
+        """An event that cannot be written down is not acked: Slack delivers it again, three times within minutes."""
+        if (body["event"]["type"] in self.events or is_removal(body["event"])) and not is_our_own(body):
+            arrival = Arrival(f"event:{body['event_id']}", "event", event_payload(body))
+            try:
+                await self._take(arrival, late=lambda: self._spawn(self._handle(arrival)))
+            except StorageError as error:
+                _log.warning("an event is left to be delivered again", event_id=body["event_id"], error=str(error))
+                return BoltResponse(status=503)
+        await ack()
+        return None
+
     async def _no_options(self, ack: AsyncAck) -> None:
         await ack(options=[])
 
     async def _only_ack(self, ack: AsyncAck) -> None:
         await ack()
 
-    async def _on_removed(self, ack: AsyncAck, body: Json) -> None:
-        """Nobody asked for it and nobody gets an answer. What a crash leaves of it is a token that no longer works."""
-        await ack()
-        if body["event"].get("tokens", {"bot": True}).get("bot"):
-            self._spawn(self._remove(str(body["team_id"]), datetime.fromtimestamp(body["event_time"], UTC)))
-
-    async def _take(self, arrival: Arrival) -> None:
-        if await self._inbox.take(arrival):
+    async def _take(self, arrival: Arrival, *, late: Callable[[], None] | None = None) -> None:
+        if await self._inbox.take(arrival, late=late):
             self._spawn(self._handle(arrival))
         else:
             _log.info("redelivery dropped", key=arrival.key)
@@ -207,7 +216,11 @@ class Edge:
 
     async def _run(self, arrival: Arrival) -> View | None:
         payload = arrival.payload
-        actor = await self._people.actor(payload["user_id"], payload.get("user_name", ""), payload.get("team_id"))
+        if arrival.kind == "event" and is_removal(payload["event"]):
+            await self._remove(payload)
+            return None
+        team = payload.get("team_id") or payload.get("workspace_id")
+        actor = await self._people.actor(payload["user_id"], payload.get("user_name", ""), team)
         if arrival.kind == "command":
             call = Call(
                 actor=actor,
@@ -217,6 +230,8 @@ class Edge:
                 thread=payload.get("thread_ts"),
             )
             return await self.commands[payload["command"]](self._services, call)
+        if arrival.kind == "event":
+            return await self._run_event(actor, payload)
         if payload["action_id"] not in self.actions:
             return View(
                 "This button belongs to another version of Holdfast. Nothing was changed; use a command instead."
@@ -231,7 +246,9 @@ class Edge:
         )
         return await self.actions[payload["action_id"]](self._services, click)
 
-    async def _remove(self, team: str, at: datetime) -> None:
+    async def _remove(self, payload: Json) -> None:
+        """Nobody of that workspace could be answered."""
+        team, at = payload["workspace_id"], datetime.fromtimestamp(payload["at"], UTC)
         if self._removed is None:
             _log.warning("Slack has revoked the token of the settings; set HOLDFAST_SLACK_BOT_TOKEN anew", team_id=team)
             return
@@ -239,7 +256,13 @@ class Edge:
             await self._removed(team, at)
         except StorageError as error:
             _log.warning("that a workspace removed Holdfast could not be stored", team_id=team, error=str(error))
-        self._wake()
+
+    async def _run_event(self, actor: Actor, payload: Json) -> View | None:
+        kind = payload["event"]["type"]
+        if kind not in self.events:  # taken by an earlier version, before a restart
+            return None
+        event = Event(actor=actor, kind=kind, body=payload["event"], channel=payload.get("channel_id"))
+        return await self.events[kind](self._services, event)
 
     async def _tell_interrupted(self, arrival: Arrival, *, begun: bool) -> None:
         what = f"`{escape(_typed(arrival))}`"
@@ -287,7 +310,16 @@ def _typed(arrival: Arrival) -> str:
     payload = arrival.payload
     if arrival.kind == "command":
         return f"{payload['command']} {payload.get('text', '')}".strip()
+    if arrival.kind == "event":
+        return str(payload["event"]["type"])
     return str(payload["action_id"])
+
+
+def _is_safe_again(arrival: Arrival) -> bool:
+    """An event tells how something is now, and its handler makes it so: nobody decided anything that could be doubled,
+    and nobody is there who would do it again.
+    """
+    return arrival.kind == "event"
 
 
 def _broken(arrival: Arrival) -> str:

@@ -1,6 +1,7 @@
 """Requests are written down before they are acked; those that come at the same moment share one transaction."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from bot.clock import now
@@ -26,17 +27,18 @@ class Inbox:
         self._open: tuple[Batch, asyncio.Task[set[str]]] | None = None
         self._swept: datetime | None = None
 
-    async def take(self, arrival: Arrival) -> bool:
+    async def take(self, arrival: Arrival, *, late: Callable[[], None] | None = None) -> bool:
         """Write the request down. False when it was there before: a redelivery.
 
-        Raises StorageError when that cannot be done in time for the ack; the request is then not carried out.
+        Raises StorageError when that cannot be done in time for the ack; the request is then not carried out. With
+        `late`, that is called when it is written after all: Slack delivers it again, and finds it taken.
         """
         batch, task = self._batch()
         batch.arrivals.append(arrival)
         done, _ = await asyncio.wait({task}, timeout=ACK_WITHIN.total_seconds())
         if not done:
             # It may still be written, and must not be carried out by the next start: the person was told.
-            task.add_done_callback(lambda late: self._forsake(late, arrival.key))
+            task.add_done_callback(lambda done: self._came_late(done, arrival.key, late))
             raise StorageError("The database does not answer. Nothing was changed; try again in a moment.")
         fresh = task.result()
         if arrival.key in fresh:
@@ -82,9 +84,14 @@ class Inbox:
                 await self._requests.forget(at - _KEEP)
             return fresh
 
-    def _forsake(self, late: asyncio.Task[set[str]], key: str) -> None:
-        if not late.cancelled() and late.exception() is None and key in late.result():
+    def _came_late(self, done: asyncio.Task[set[str]], key: str, late: Callable[[], None] | None) -> None:
+        if done.cancelled() or done.exception() is not None or key not in done.result():
+            return
+        if late is None:
             self._batch()[0].finished.append(key)
+        else:
+            done.result().discard(key)
+            late()
 
 
 def _look_at(task: asyncio.Task[set[str]]) -> None:

@@ -17,7 +17,7 @@ from bot.demo.fakeslack import Channel, FakeSlack, User
 from bot.services.bundle import Services, build
 from bot.slack.announcer import Announcer, Renderer, Timing
 from bot.slack.blocks import View
-from bot.slack.call import Call, Click, ClickHandler, Handler
+from bot.slack.call import Call, Click, ClickHandler, Event, EventHandler, Handler
 from bot.slack.edge import Edge
 from bot.slack.pace import Pace
 from storage.db import Database
@@ -74,6 +74,7 @@ class Desk:
 
     calls: list[Call] = field(default_factory=list)
     clicks: list[Click] = field(default_factory=list)
+    events_seen: list[Event] = field(default_factory=list)
     reply: View = field(default_factory=lambda: View("Done."))
     error: Exception | None = None
     gate: asyncio.Event | None = None
@@ -93,6 +94,19 @@ class Desk:
         if self.error is not None:
             raise self.error
         return None
+
+    async def event(self, _: Services, event: Event) -> View | None:
+        self.events_seen.append(event)
+        self.arrived.set()
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.error is not None:
+            raise self.error
+        return None
+
+    @property
+    def events(self) -> dict[str, EventHandler]:
+        return {"reaction_added": self.event}
 
     @property
     def commands(self) -> dict[str, Handler]:
@@ -124,7 +138,7 @@ async def office(db: Database, folder: Path, *, socket: bool = True) -> AsyncIte
         ops = slack.add_channel("email-ops")
         services = build(db, settings(folder))
         desk = Desk()
-        edge = Edge(services, client, desk.commands, desk.actions)
+        edge = Edge(services, client, desk.commands, desk.actions, events=desk.events)
         async with _socket(slack, edge) if socket else _http(slack, edge):
             yield Office(slack, edge, desk, services, client, maria, ops)
             await edge.close()

@@ -51,7 +51,7 @@ async def left_behind(db: Database, arrival: Arrival, *, begun: bool) -> None:
 async def restarted(house: Office) -> Desk:
     """Another process over the same database."""
     desk = Desk()
-    edge = Edge(house.services, house.client, desk.commands, desk.actions)
+    edge = Edge(house.services, house.client, desk.commands, desk.actions, events=desk.events)
     await edge.resume()
     await edge.close()
     return desk
