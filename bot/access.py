@@ -26,11 +26,15 @@ class Actor:
     """The person's IANA time zone."""
     outsider: bool = False
     """From another workspace, in a channel that is shared with it (Slack Connect): may look, and no more."""
+    workspace: str = ""
+    """The name of the workspace they are of, where it is not the one with the channel of the outages."""
 
     @property
     def mention(self) -> str:
-        """How a message names them."""
-        return f"<@{self.id}>" if self.source == "slack" else self.name
+        """How a message names them. Slack may not know a person of another workspace, so their name stands beside."""
+        if self.source != "slack":
+            return self.name
+        return f"<@{self.id}> ({self.name} of {self.workspace})" if self.workspace else f"<@{self.id}>"
 
 
 HOLDFAST = Actor(id="holdfast", name="Holdfast", source="system")

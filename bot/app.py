@@ -30,11 +30,12 @@ from bot.slack.answering import SLACK_ERRORS, reason
 from bot.slack.cards import CARDS
 from bot.slack.edge import Edge
 from bot.slack.home import HomeTabs
+from bot.slack.installed import Installations
 from bot.slack.installs import Installer, Outcome
 from bot.slack.manifest import INSTALL_PATH, REDIRECT_PATH
 from bot.slack.setbacks import TOKEN_REFUSED, judge
 from bot.slack.socket import Socket
-from bot.slack.tokens import bot_token_of
+from bot.slack.workspaces import Workspaces
 from bot.web.pages import Page, page
 from bot.web.server import EventHandler, Server
 from commands import ACTIONS, COMMANDS, EVENTS
@@ -78,28 +79,39 @@ class Bot:
         await self.db.migrate()
         services = build(self.db, self.settings)
         await services.servers.sync_settings()
-        bot_token = await bot_token_of(self.settings, self.db)
 
         session = await self._open.enter_async_context(
             ClientSession(timeout=ClientTimeout(total=SLACK_PATIENCE.total_seconds()))
         )
-        quiet = AsyncWebClient(
-            token=bot_token, base_url=self.settings.slack_api_url, session=session, retry_handlers=[]
-        )
+        quiet = self._client(session)
+        workspaces = Workspaces(self._client(session, patient=True), quiet)
+        installations = await self._installations(session, workspaces)
         await _check_token(quiet, self.settings)
         announcer = Announcer(services, quiet, CARDS)
         await self._announce(announcer)
         tabs = HomeTabs(services, quiet)
         await self._spawn("home tabs", tabs.run())
-        edge = self._edge(services, bot_token, session, announcer, tabs)
 
-        async def installed(token: str) -> None:
-            quiet.token = token
-            edge.renew(token)
+        def wake() -> None:
+            announcer.wake()
+            tabs.wake()
+
+        async def installed() -> None:
             await announcer.retry()
             tabs.retry()
 
-        await self._listen(edge, session, self._pages(session, installed))
+        edge = Edge(
+            services,
+            workspaces.client,
+            COMMANDS,
+            ACTIONS,
+            events=EVENTS,
+            wake=wake,
+            home=tabs,
+            workspaces=workspaces,
+            removed=installations.removed if installations else None,
+        )
+        await self._listen(edge, session, self._pages(session, installations, installed))
         await self._work(services)
         await edge.resume()
         _log.info("Holdfast runs", channel=self.settings.channel, http_port=self.http_port)
@@ -127,30 +139,38 @@ class Bot:
                 "Another Holdfast runs over this database already. Stop it first: two would post everything twice."
             ) from error
 
-    def _pages(self, session: ClientSession, installed: Callable[[str], Awaitable[None]]) -> dict[str, EventHandler]:
-        """The pages of the installation by OAuth, where the bot token comes from it."""
+    async def _installations(self, session: ClientSession, workspaces: Workspaces) -> Installations | None:
+        """Those by OAuth, taken up; None where the bot token is a setting. Raises SettingsError and StorageError."""
         if self.settings.install_url is None:
+            return None
+        client = AsyncWebClient(base_url=self.settings.slack_api_url, session=session, retry_handlers=[])
+        installations = Installations(self.db, self.settings, client, workspaces)
+        await installations.load()
+        await installations.renew()
+        await self._spawn("tokens", installations.keep())
+        return installations
+
+    def _pages(
+        self, session: ClientSession, installations: Installations | None, installed: Callable[[], Awaitable[None]]
+    ) -> dict[str, EventHandler]:
+        """The pages of the installation by OAuth, where the bot token comes from it."""
+        if installations is None:
             return {}
         client = AsyncWebClient(base_url=self.settings.slack_api_url, session=session, retry_handlers=[])
-        installer = Installer(self.db, self.settings, client, installed)
+        installer = Installer(self.db, self.settings, client, installations, installed)
         return {INSTALL_PATH: _browser(installer.begin), REDIRECT_PATH: _browser(installer.finish)}
 
-    def _edge(
-        self, services: Services, token: str | None, session: ClientSession, announcer: Announcer, tabs: HomeTabs
-    ) -> Edge:
-        # A 429 says that nothing was done, so it may be tried again; after a lost connection that is not known.
-        client = AsyncWebClient(
-            token=token,
+    def _client(self, session: ClientSession, *, patient: bool = False) -> AsyncWebClient:
+        """Of the home workspace. A `patient` one tries again after a 429, which says that nothing was done; after a
+        lost connection that is not known.
+        """
+        token = self.settings.slack_bot_token
+        return AsyncWebClient(
+            token=token.get_secret_value() if token else None,
             base_url=self.settings.slack_api_url,
             session=session,
-            retry_handlers=[AsyncRateLimitErrorRetryHandler(max_retry_count=2)],
+            retry_handlers=[AsyncRateLimitErrorRetryHandler(max_retry_count=2)] if patient else [],
         )
-
-        def wake() -> None:
-            announcer.wake()
-            tabs.wake()
-
-        return Edge(services, client, COMMANDS, ACTIONS, events=EVENTS, wake=wake, home=tabs)
 
     async def _listen(self, edge: Edge, session: ClientSession, pages: dict[str, EventHandler]) -> None:
         secret, app_token = self.settings.slack_signing_secret, self.settings.slack_app_token

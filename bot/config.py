@@ -127,7 +127,9 @@ class Settings(BaseSettings):
     """With the secret and `public_url`: the bot token comes from an installation by OAuth."""
     slack_client_secret: SecretStr | None = None
     slack_team: str | None = None
-    """The id (T...) of the workspace that may install; the first that does unless set."""
+    """The id (T...) of the home workspace, with the channel of the outages; the first that installs unless set."""
+    slack_teams: Annotated[list[str], NoDecode] = []
+    """The ids of further workspaces that may install Holdfast by OAuth."""
     slack_api_url: str = "https://slack.com/api/"
     channel: str | None = None
     """The channel of the outages: its id (C...) or its name."""
@@ -162,7 +164,7 @@ class Settings(BaseSettings):
         toml = TomlConfigSettingsSource(settings_cls, os.environ.get("HOLDFAST_CONFIG", "holdfast.toml"))
         return init_settings, env_settings, dotenv_settings, toml, file_secret_settings
 
-    @field_validator("admins", mode="before")
+    @field_validator("admins", "slack_teams", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value

@@ -103,6 +103,18 @@ class Database:
             raise explain(error) from error
 
     @asynccontextmanager
+    async def lent(self) -> AsyncIterator[AsyncEngine]:
+        """The engine for a library that brings statements of its own, which may write: it has this writer's turn.
+
+        Raises StorageError as `transaction` does.
+        """
+        try:
+            async with self._turn():
+                yield self._writer
+        except (OperationalError, DBAPIError) as error:
+            raise explain(error) from error
+
+    @asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection]:
         """A bare connection that is kept open, for locks that live as long as it does."""
         async with self._engine.connect() as connection:

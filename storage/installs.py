@@ -1,39 +1,79 @@
-"""The installation by OAuth that this database belongs to, and the states of those that are under way."""
+"""Installations by OAuth: what slack_sdk's store wrote, as the rest of Holdfast looks at it; and their ends.
 
-from datetime import datetime
+That store has a row for every time that somebody installed, and another with the bot's token. A workspace that removed
+Holdfast keeps the first and has no more of the second.
+"""
 
-from sqlalchemy import delete
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import delete, func, select, update
 
 from storage.db import Tx
-from storage.models import Installation, InstallState
-
-_ONLY = 1
-"""One database belongs to one workspace: its threads and the ids of its people mean nothing in another."""
+from storage.models import InstallState, SlackBot, SlackInstallation
 
 
-async def save(
-    tx: Tx, *, team_id: str, team: str, secret: bytes, scopes: str, installed_by: str, at: datetime
-) -> Installation:
-    """Keep it, or keep it anew. Returns what is kept now: of another workspace, if that one came first."""
-    insert = sqlite_insert if tx.get_bind().dialect.name == "sqlite" else postgresql_insert
-    values = {
-        "team_id": team_id,
-        "team": team,
-        "secret": secret,
-        "scopes": scopes,
-        "installed_by": installed_by,
-        "installed_at": at,
-    }
-    row = insert(Installation).values(id=_ONLY, **values)
-    same_team = Installation.team_id == row.excluded.team_id
-    await tx.execute(row.on_conflict_do_update(index_elements=["id"], set_=values, where=same_team))
-    return await tx.get_one(Installation, _ONLY)
+@dataclass(frozen=True)
+class Workspace:
+    """A workspace in which Holdfast was installed, by whom and when last."""
+
+    team_id: str
+    name: str
+    enterprise_id: str | None
+    installed_by: str
+    installed_at: datetime
+    removed: bool
+    """There is no token of it any more."""
 
 
-async def get(tx: Tx) -> Installation | None:
-    return await tx.get(Installation, _ONLY)
+async def workspaces(tx: Tx) -> Sequence[Workspace]:
+    """All of them, in the order in which they were installed first."""
+    first = func.min(SlackInstallation.id).label("first")
+    newest = func.max(SlackInstallation.id).label("newest")
+    teams = (
+        select(SlackInstallation.team_id, first, newest)
+        .where(SlackInstallation.team_id.is_not(None))
+        .group_by(SlackInstallation.team_id)
+        .subquery()
+    )
+    alive = set(await tx.scalars(select(SlackBot.team_id).where(SlackBot.bot_token.is_not(None))))
+    rows = await tx.scalars(
+        select(SlackInstallation).join(teams, SlackInstallation.id == teams.c.newest).order_by(teams.c.first)
+    )
+    return [_workspace(row, removed=row.team_id not in alive) for row in rows]
+
+
+def _workspace(row: SlackInstallation, *, removed: bool) -> Workspace:
+    team_id = row.team_id or ""
+    return Workspace(
+        team_id=team_id,
+        name=row.team_name or team_id,
+        enterprise_id=row.enterprise_id,
+        installed_by=row.user_id,
+        installed_at=row.installed_at.replace(tzinfo=UTC),
+        removed=removed,
+    )
+
+
+async def remove(tx: Tx, team_id: str, at: datetime) -> bool:
+    """The workspace removed Holdfast at that moment: forget the tokens from before it.
+
+    Whether there was one, and now is none: an event that comes late must not end a newer installation.
+    """
+    # Slack's events have whole seconds.
+    until = at.astimezone(UTC).replace(microsecond=999_999, tzinfo=None)
+    gone = delete(SlackBot).where(SlackBot.team_id == team_id, SlackBot.installed_at <= until).returning(SlackBot.id)
+    if not list(await tx.scalars(gone)):
+        return False
+    left = select(SlackBot.id).where(SlackBot.team_id == team_id, SlackBot.bot_token.is_not(None)).limit(1)
+    return await tx.scalar(left) is None
+
+
+async def adopt(tx: Tx, client_id: str) -> None:
+    """An installation from before the app's id was kept is of this app."""
+    for table in (SlackInstallation, SlackBot):
+        await tx.execute(update(table).where(table.client_id == "").values(client_id=client_id))
 
 
 async def issue(tx: Tx, state: str, *, at: datetime, expires_at: datetime) -> None:

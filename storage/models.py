@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import (
     JSON,
     BigInteger,
+    DateTime,
     ForeignKey,
     Index,
     Integer,
@@ -617,20 +618,66 @@ class Inbound(Base):
     done_at: Mapped[datetime | None]
 
 
-class Installation(Base):
-    """The workspace that Holdfast was installed in by OAuth: at most one row."""
+class SlackInstallation(Base):
+    """Somebody installed Holdfast in a workspace by OAuth: a row each time, in the table of slack_sdk's store.
 
-    __tablename__ = "installations"
+    Its times are naive and in UTC, as that store wants them. Tokens are encrypted: bot/slack/tokens.py.
+    """
 
-    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
-    team_id: Mapped[str] = mapped_column(String(20))
-    team: Mapped[str]
-    """The workspace's name."""
-    secret: Mapped[bytes] = mapped_column(LargeBinary)
-    """The bot token, encrypted: bot/slack/installs.py."""
-    scopes: Mapped[str]
-    installed_by: Mapped[str]
-    installed_at: Mapped[datetime]
+    __tablename__ = "slack_installations"
+    __table_args__ = (
+        Index("slack_installations_idx", "client_id", "enterprise_id", "team_id", "user_id", "installed_at"),
+    )
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    client_id: Mapped[str] = mapped_column(String(32))
+    app_id: Mapped[str] = mapped_column(String(32))
+    enterprise_id: Mapped[str | None] = mapped_column(String(32))
+    enterprise_name: Mapped[str | None]
+    enterprise_url: Mapped[str | None]
+    team_id: Mapped[str | None] = mapped_column(String(32))
+    team_name: Mapped[str | None]
+    bot_token: Mapped[str | None]
+    bot_id: Mapped[str | None] = mapped_column(String(32))
+    bot_user_id: Mapped[str | None] = mapped_column(String(32))
+    bot_scopes: Mapped[str | None]
+    bot_refresh_token: Mapped[str | None]
+    bot_token_expires_at: Mapped[datetime | None] = mapped_column(DateTime)
+    user_id: Mapped[str] = mapped_column(String(32))
+    user_token: Mapped[str | None]
+    user_scopes: Mapped[str | None]
+    user_refresh_token: Mapped[str | None]
+    user_token_expires_at: Mapped[datetime | None] = mapped_column(DateTime)
+    incoming_webhook_url: Mapped[str | None]
+    incoming_webhook_channel: Mapped[str | None]
+    incoming_webhook_channel_id: Mapped[str | None]
+    incoming_webhook_configuration_url: Mapped[str | None]
+    is_enterprise_install: Mapped[bool] = mapped_column(default=False)
+    token_type: Mapped[str | None] = mapped_column(String(32))
+    installed_at: Mapped[datetime] = mapped_column(DateTime)
+
+
+class SlackBot(Base):
+    """The bot token of an installation, in the table of slack_sdk's store. Gone when the workspace removed Holdfast."""
+
+    __tablename__ = "slack_bots"
+    __table_args__ = (Index("slack_bots_idx", "client_id", "enterprise_id", "team_id", "installed_at"),)
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    client_id: Mapped[str] = mapped_column(String(32))
+    app_id: Mapped[str] = mapped_column(String(32))
+    enterprise_id: Mapped[str | None] = mapped_column(String(32))
+    enterprise_name: Mapped[str | None]
+    team_id: Mapped[str | None] = mapped_column(String(32))
+    team_name: Mapped[str | None]
+    bot_token: Mapped[str | None]
+    bot_id: Mapped[str | None] = mapped_column(String(32))
+    bot_user_id: Mapped[str | None] = mapped_column(String(32))
+    bot_scopes: Mapped[str | None]
+    bot_refresh_token: Mapped[str | None]
+    bot_token_expires_at: Mapped[datetime | None] = mapped_column(DateTime)
+    is_enterprise_install: Mapped[bool] = mapped_column(default=False)
+    installed_at: Mapped[datetime] = mapped_column(DateTime)
 
 
 class InstallState(Base):

@@ -97,7 +97,8 @@ class Approvals:
 
     def check_second_person(self, actor: Actor, requested_by: str, recipients: int) -> None:
         """Raises NotAllowedError when who asked would approve, unless the settings allow it for so few recipients."""
-        if requested_by not in {actor.mention, f"<@{actor.id}>", actor.name}:
+        # By the id, where there is one: whoever changes their name stays the same person.
+        if requested_by not in {actor.mention, actor.name} and not requested_by.startswith(f"<@{actor.id}>"):
             return
         alone = self._settings.second_person_above
         if 0 < recipients <= alone:

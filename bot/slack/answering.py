@@ -6,10 +6,10 @@ from typing import Any
 import structlog
 from aiohttp import ClientError
 from slack_sdk.errors import SlackClientError
-from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 
 from bot.slack.blocks import View
+from bot.slack.workspaces import Workspaces
 
 SLACK_ERRORS = (SlackClientError, ClientError, TimeoutError)
 """What a call of Slack's SDK may raise when Slack refuses, is away or is slow."""
@@ -17,13 +17,14 @@ _log = structlog.get_logger(__name__)
 
 
 class Answers:
-    """`place` says where: user_id, channel_id, and where there are such, response_url and thread_ts.
+    """`place` says where: user_id, channel_id, and where there are such, response_url, thread_ts, and the workspaces:
+    workspace_id, where it was asked, and team_id, that of the person.
 
     A response_url works 5 times within 30 minutes, and not while Slack's hooks are away; so there is a second road.
     """
 
-    def __init__(self, client: AsyncWebClient) -> None:
-        self._client = client
+    def __init__(self, workspaces: Workspaces) -> None:
+        self._workspaces = workspaces
 
     async def say(self, place: Mapping[str, Any], view: View) -> bool:
         """Show the view to the person alone. False, and a line in the log, when no road led there."""
@@ -39,7 +40,7 @@ class Answers:
     async def _respond(self, place: Mapping[str, Any], view: View) -> bool:
         if not place.get("response_url"):
             return False
-        hook = AsyncWebhookClient(place["response_url"], session=self._client.session, retry_handlers=[])
+        hook = AsyncWebhookClient(place["response_url"], session=self._workspaces.client.session, retry_handlers=[])
         body: dict[str, Any] = {"response_type": "ephemeral", "replace_original": False, "text": view.text}
         if view.blocks:
             body["blocks"] = view.blocks
@@ -57,7 +58,8 @@ class Answers:
     async def _post(self, place: Mapping[str, Any], view: View) -> str | None:
         """The error, if there was one."""
         try:
-            await self._client.chat_postEphemeral(
+            client = self._workspaces.of(place.get("workspace_id"), place.get("team_id"))
+            await client.chat_postEphemeral(
                 channel=place.get("channel_id") or place["user_id"],
                 user=place["user_id"],
                 text=view.text,

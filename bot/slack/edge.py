@@ -8,8 +8,8 @@ pressed is looked up here. `process_before_response` spares the 10 ms that Bolt 
 import asyncio
 import re
 import secrets
-from collections.abc import Callable, Coroutine, Mapping
-from datetime import timedelta
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
@@ -25,15 +25,18 @@ from bot.services.bundle import Services
 from bot.slack.answering import Answers
 from bot.slack.blocks import View, escape
 from bot.slack.call import Call, Click, ClickHandler, Event, EventHandler, Handler
-from bot.slack.events import event_payload, is_our_own
+from bot.slack.events import event_payload, is_our_own, is_removal
 from bot.slack.home import HomeTabs
 from bot.slack.inbox import Inbox
 from bot.slack.messages import Messages
 from bot.slack.people import People
+from bot.slack.workspaces import Workspaces
 from storage.errors import StorageError
 from storage.inbound import Arrival
 
 Json = dict[str, Any]
+Removed = Callable[[str, datetime], Awaitable[None]]
+"""What is done when a workspace, by its id, removed Holdfast at that moment."""
 STILL_TIMELY = timedelta(minutes=15)
 """A request that a restart kept from beginning is carried out when it is not older; otherwise it is only told."""
 _ANYTHING = re.compile("")
@@ -58,16 +61,19 @@ class Edge:
         events: Mapping[str, EventHandler] | None = None,
         wake: Callable[[], None] | None = None,
         home: HomeTabs | None = None,
+        workspaces: Workspaces | None = None,
+        removed: Removed | None = None,
     ) -> None:
         self.commands = commands
         self.actions = actions
         self.events = events or {}
         self._services = services
         self._wake = wake or (lambda: None)
-        self._client = client
+        self._workspaces = workspaces or Workspaces(client)
+        self._removed = removed
         self._inbox = Inbox(services.db)
-        self._people = People(client)
-        self._answers = Answers(client)
+        self._people = People(self._workspaces)
+        self._answers = Answers(self._workspaces)
         self._messages = Messages(client)
         self._home = home
         self._tasks: set[asyncio.Task[object]] = set()
@@ -76,14 +82,15 @@ class Edge:
     def bolt(self, *, signing_secret: str | None = None) -> AsyncApp:
         """A Bolt app that hands every request to this edge. Without a signing secret it is for Socket Mode only."""
 
-        async def authorize() -> AuthorizeResult:
-            # One workspace, one token: asking auth.test here would put a call to Slack before the first ack.
-            return AuthorizeResult(enterprise_id=None, team_id=None, bot_token=self._client.token)
+        async def authorize(team_id: str | None) -> AuthorizeResult:
+            # From memory: asking auth.test here would put a call to Slack before the first ack.
+            token = self._workspaces.of(team_id).token
+            return AuthorizeResult(enterprise_id=None, team_id=None, bot_token=token)
 
         app = AsyncApp(
             name="holdfast",
             authorize=authorize,
-            client=AsyncWebClient(base_url=self._client.base_url),
+            client=AsyncWebClient(base_url=self._workspaces.client.base_url),
             signing_secret=signing_secret or "",
             process_before_response=True,
         )
@@ -95,10 +102,6 @@ class Edge:
         app.options(_ANYTHING)(self._no_options)
         app.event(_ANYTHING)(self._on_event)
         return app
-
-    def renew(self, token: str) -> None:
-        """Holdfast was installed again: from now on with this token."""
-        self._client.token = token
 
     async def resume(self) -> None:
         """Deal with what was acked before a restart and not finished.
@@ -173,7 +176,7 @@ class Edge:
 
     async def _on_event(self, ack: AsyncAck, body: Json) -> BoltResponse | None:
         """An event that cannot be written down is not acked: Slack delivers it again, three times within minutes."""
-        if body["event"]["type"] in self.events and not is_our_own(body):
+        if (body["event"]["type"] in self.events or is_removal(body["event"])) and not is_our_own(body):
             arrival = Arrival(f"event:{body['event_id']}", "event", event_payload(body))
             try:
                 await self._take(arrival, late=lambda: self._spawn(self._handle(arrival)))
@@ -225,7 +228,11 @@ class Edge:
 
     async def _run(self, arrival: Arrival) -> View | None:
         payload = arrival.payload
-        actor = await self._people.actor(payload["user_id"], payload.get("user_name", ""), payload.get("team_id"))
+        if arrival.kind == "event" and is_removal(payload["event"]):
+            await self._remove(payload)
+            return None
+        team = payload.get("team_id") or payload.get("workspace_id")
+        actor = await self._people.actor(payload["user_id"], payload.get("user_name", ""), team)
         if arrival.kind == "command":
             call = Call(
                 actor=actor,
@@ -250,6 +257,17 @@ class Edge:
             trigger=payload.get("trigger_id"),
         )
         return await self.actions[payload["action_id"]](self._services, click)
+
+    async def _remove(self, payload: Json) -> None:
+        """Nobody of that workspace could be answered."""
+        team, at = payload["workspace_id"], datetime.fromtimestamp(payload["at"], UTC)
+        if self._removed is None:
+            _log.warning("Slack has revoked the token of the settings; set HOLDFAST_SLACK_BOT_TOKEN anew", team_id=team)
+            return
+        try:
+            await self._removed(team, at)
+        except StorageError as error:
+            _log.warning("that a workspace removed Holdfast could not be stored", team_id=team, error=str(error))
 
     async def _run_event(self, actor: Actor, payload: Json) -> View | None:
         kind = payload["event"]["type"]
@@ -289,6 +307,7 @@ def _place(body: Json) -> Json:
         "user_id": body["user"]["id"],
         "user_name": body["user"].get("username") or body["user"].get("name", ""),
         "team_id": body["user"].get("team_id"),
+        "workspace_id": (body.get("team") or {}).get("id"),
         "channel_id": (body.get("channel") or {}).get("id"),
         "trigger_id": body.get("trigger_id"),
         "response_url": body.get("response_url"),

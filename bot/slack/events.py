@@ -6,6 +6,8 @@ https://docs.slack.dev/apis/events-api/#events-JSON
 from typing import Any
 
 Json = dict[str, Any]
+REMOVALS = ("app_uninstalled", "tokens_revoked")
+"""Events that nobody caused in a conversation: they are about the installation, and dealt with by the edge itself."""
 
 
 def is_our_own(body: Json) -> bool:
@@ -25,8 +27,17 @@ def event_payload(body: Json) -> Json:
         "team_id": event.get("user_team") or event.get("team"),
         "channel_id": event.get("channel_id") or _id(event.get("channel")) or item.get("channel"),
         "thread_ts": event.get("thread_ts"),
+        "workspace_id": body.get("team_id"),
+        "at": body.get("event_time"),
     }
     return {**{key: value for key, value in place.items() if value}, "event": event}
+
+
+def is_removal(event: Json) -> bool:
+    """Whether a workspace removed Holdfast, or revoked its bot's token, not only that of a person."""
+    if event["type"] == "tokens_revoked":
+        return bool(event.get("tokens", {}).get("bot"))
+    return bool(event["type"] == "app_uninstalled")
 
 
 def _user(event: Json) -> str:

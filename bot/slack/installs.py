@@ -1,7 +1,6 @@
 """Installation by OAuth: the way to Slack's page and back, and what is kept of it.
 
-One database belongs to one workspace, so the first that installs is the only one that may; HOLDFAST_SLACK_TEAM names
-it beforehand. https://docs.slack.dev/authentication/installing-with-oauth/
+https://docs.slack.dev/authentication/installing-with-oauth/
 """
 
 import secrets
@@ -24,11 +23,11 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.clock import now
 from bot.config import Settings
-from bot.errors import SHOWABLE, BotError
+from bot.errors import SHOWABLE
 from bot.slack.answering import SLACK_ERRORS, reason
 from bot.slack.checking import SCOPES
+from bot.slack.installed import Installations
 from bot.slack.manifest import INSTALL_PATH, REDIRECT_PATH
-from bot.slack.tokens import Vault
 from storage import installs
 from storage.db import Database
 from storage.errors import StorageError
@@ -47,10 +46,15 @@ class Outcome:
 
 
 class Installer:
-    """The two pages. `installed` is called with the new token as soon as it is stored."""
+    """The two pages. `installed` is called as soon as an installation is stored and in use."""
 
     def __init__(
-        self, db: Database, settings: Settings, client: AsyncWebClient, installed: Callable[[str], Awaitable[None]]
+        self,
+        db: Database,
+        settings: Settings,
+        client: AsyncWebClient,
+        installations: Installations,
+        installed: Callable[[], Awaitable[None]],
     ) -> None:
         """`client` carries no token: what it sends is proved by the client's id and secret."""
         self._again = f"Begin again at {settings.install_url}"
@@ -64,7 +68,7 @@ class Installer:
                 redirect_uri=(settings.install_url or "").replace(INSTALL_PATH, REDIRECT_PATH),
                 install_page_rendering_enabled=False,
                 authorization_url=urljoin(settings.slack_api_url, "/oauth/v2/authorize"),
-                installation_store=_Store(db, settings, installed),
+                installation_store=_Door(installations, installed),
                 state_store=_States(db),
                 state_expiration_seconds=int(_TIME_TO_AGREE.total_seconds()),
                 callback_options=AsyncCallbackOptions(success=_succeeded, failure=self._failed),
@@ -120,36 +124,17 @@ async def _succeeded(args: AsyncSuccessArgs) -> BoltResponse:
     return BoltResponse(status=200, body=f"It works in {team} now. Try /holdfast help there.")
 
 
-class _Store(AsyncInstallationStore):
-    """Bolt keeps an installation here. It asks for none: the one token there is belongs to the clients already."""
+class _Door(AsyncInstallationStore):
+    """Bolt hands over an installation here. It asks for none: the clients have their tokens already."""
 
-    def __init__(self, db: Database, settings: Settings, installed: Callable[[str], Awaitable[None]]) -> None:
-        self._db = db
-        self._vault = Vault(settings.signing_key())
-        self._expected = settings.slack_team
+    def __init__(self, installations: Installations, installed: Callable[[], Awaitable[None]]) -> None:
+        self._installations = installations
         self._installed = installed
 
     async def async_save(self, installation: Installation) -> None:
-        """Raises BotError for a workspace that this Holdfast does not belong to."""
-        token, team_id = installation.bot_token, installation.team_id
-        if not token or not team_id or installation.is_enterprise_install:
-            raise BotError("Holdfast is installed in one workspace, not in an organization. Choose a workspace.")
-        if self._expected not in {None, team_id}:
-            raise BotError(f"This Holdfast is for the workspace {self._expected}. Nothing was changed.")
-        async with self._db.transaction() as tx:
-            kept = await installs.save(
-                tx,
-                team_id=team_id,
-                team=installation.team_name or team_id,
-                secret=self._vault.close(token),
-                scopes=",".join(sorted(installation.bot_scopes or [])),
-                installed_by=installation.user_id or "",
-                at=now(),
-            )
-            if kept.team_id != team_id:
-                raise BotError(f"This Holdfast belongs to the workspace {kept.team} already. Nothing was changed.")
-        _log.info("installed", team=installation.team_name, by=installation.user_id)
-        await self._installed(token)
+        """Raises BotError for a workspace that may not have it, and StorageError."""
+        await self._installations.install(installation)
+        await self._installed()
 
 
 class _States(AsyncOAuthStateStore):

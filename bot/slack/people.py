@@ -8,10 +8,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import structlog
 from aiohttp import ClientError
 from slack_sdk.errors import SlackClientError
-from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.access import Actor
 from bot.clock import now
+from bot.slack.workspaces import Workspaces
 
 FRESH = timedelta(hours=1)
 _PATIENCE = timedelta(seconds=2)
@@ -27,45 +27,48 @@ class _Known:
 class People:
     """users.info with a memory. When Slack does not answer, a person is still somebody: by id, in UTC."""
 
-    def __init__(self, client: AsyncWebClient) -> None:
-        self._client = client
-        self._known: dict[str, _Known] = {}
-        self._home: str | None = None
+    def __init__(self, workspaces: Workspaces) -> None:
+        self._workspaces = workspaces
+        self._known: dict[tuple[str | None, str], _Known] = {}
 
     async def actor(self, user_id: str, name: str = "", team: str | None = None) -> Actor:
         """The person with this id. `name` is what the request called them, for when Slack cannot be asked; `team` is
         the workspace that the request says they are of.
         """
-        person = await self._person(user_id, name)
-        return replace(person, outsider=True) if team and await self._is_elsewhere(team) else person
+        person = await self._person(user_id, name, team)
+        if team and await self._is_elsewhere(team):
+            return replace(person, outsider=True)
+        return replace(person, workspace=self._workspaces.name(team))
 
     async def _is_elsewhere(self, team: str) -> bool:
-        """Whether this is another workspace than the bot's. Asked once, then known."""
-        if self._home is None:
+        """Whether this is a workspace that Holdfast is not installed in."""
+        if self._workspaces.home is None:  # asked once, then known
             try:
                 async with asyncio.timeout(_PATIENCE.total_seconds()):
-                    self._home = str((await self._client.auth_test())["team_id"])
+                    self._workspaces.home = str((await self._workspaces.client.auth_test())["team_id"])
             except (TimeoutError, ClientError, SlackClientError) as error:
                 # Rather trust somebody for that moment than keep everybody out during a night with a shaky Slack.
                 _log.warning("auth.test failed", error=type(error).__name__)
                 return False
-        return team != self._home
+        return not self._workspaces.knows(team)
 
-    async def _person(self, user_id: str, name: str) -> Actor:
-        known = self._known.get(user_id)
+    async def _person(self, user_id: str, name: str, team: str | None) -> Actor:
+        # Slack calls an id unique only together with the team's.
+        key = (team, user_id)
+        known = self._known.get(key)
         if known is None or now() - known.at > FRESH:
-            known = _Known(asyncio.create_task(self._ask(user_id)), now())
-            self._known[user_id] = known
+            known = _Known(asyncio.create_task(self._ask(user_id, team)), now())
+            self._known[key] = known
         try:
             async with asyncio.timeout(_PATIENCE.total_seconds()):
                 return await asyncio.shield(known.actor)
         except (TimeoutError, ClientError, SlackClientError) as error:
-            self._known.pop(user_id, None)
+            self._known.pop(key, None)
             _log.warning("users.info failed", user=user_id, error=type(error).__name__)
             return Actor(id=user_id, name=name or user_id)
 
-    async def _ask(self, user_id: str) -> Actor:
-        answer = await self._client.users_info(user=user_id)
+    async def _ask(self, user_id: str, team: str | None) -> Actor:
+        answer = await self._workspaces.of(team).users_info(user=user_id)
         user = answer["user"]
         profile = user.get("profile", {})
         name = profile.get("display_name") or user.get("real_name") or user.get("name") or user_id

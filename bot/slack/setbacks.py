@@ -61,7 +61,7 @@ def _seconds(header: str | None) -> float:
 
 def _not_installed(code: str, install_url: str) -> str:
     if code == "not_authed":
-        return f"Holdfast is not installed in a workspace yet. Open {install_url} to install it."
+        return f"Holdfast is not installed in its workspace. Open {install_url} to install it."
     return f"Slack refuses the bot's token ({code}). Open {install_url} to install Holdfast again."
 
 

@@ -1,16 +1,12 @@
 """Holdfast is installed from a page: to Slack and back, the token encrypted, in use at once, and one workspace only."""
 
-import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import time_machine
-from aiohttp import ClientSession
 from structlog.testing import capture_logs
 
 from bot.app import Bot
@@ -19,12 +15,9 @@ from bot.config import load_settings
 from bot.errors import BotError, SettingsError
 from bot.slack.checking import check_slack
 from bot.slack.tokens import Vault, bot_token_of
-from storage import installs
-from storage.models import Installation
 from tests.acceptance.support import Workplace, workplace
+from tests.integration.install_support import PUBLIC, browser, by_oauth, install, says, secrets, workspaces
 
-PUBLIC = "https://holdfast.example.com"
-COOKIE = "slack-app-oauth-state"
 ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 """For what the database has no part in."""
 
@@ -34,69 +27,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:BasicAuth is deprecated:Deprecat
 
 @pytest.fixture
 async def office(database_url: str, tmp_path: Path) -> AsyncIterator[Workplace]:
-    """A bot that has no token, and is reached by a proxy at PUBLIC."""
     async with workplace(tmp_path, database_url) as here:
-        here.settings |= {
-            "HOLDFAST_SLACK_BOT_TOKEN": "",
-            "HOLDFAST_SLACK_CLIENT_ID": here.slack.client_id,
-            "HOLDFAST_SLACK_CLIENT_SECRET": here.slack.client_secret,
-            "HOLDFAST_PUBLIC_URL": PUBLIC,
-        }
+        by_oauth(here)
         yield here
-
-
-@dataclass
-class Answer:
-    status: int
-    text: str
-    location: str
-    cookie: str
-
-
-@dataclass
-class Browser:
-    """Goes to PUBLIC as through the proxy, and keeps the one cookie."""
-
-    http: ClientSession
-    port: int
-    cookie: str = ""
-
-    async def get(self, address: str) -> Answer:
-        path = address.removeprefix(PUBLIC)
-        headers = {"Cookie": f"{COOKIE}={self.cookie}"} if self.cookie else {}
-        async with self.http.get(
-            f"http://127.0.0.1:{self.port}{path}", allow_redirects=False, headers=headers
-        ) as answer:
-            state = answer.cookies.get(COOKIE)
-            if state is not None:
-                assert state["secure"]
-                assert state["httponly"]
-                self.cookie = state.value
-            shown = re.sub(r"<[^>]+>", " ", await answer.text())
-            return Answer(answer.status, " ".join(shown.split()), answer.headers.get("Location", ""), self.cookie)
-
-    async def at_slack(self) -> str:
-        """Begin to install. Returns the address of Slack's page."""
-        answer = await self.get("/slack/install")
-        assert answer.status == 302
-        return answer.location
-
-
-@asynccontextmanager
-async def browser(bot: Bot) -> AsyncIterator[Browser]:
-    assert bot.http_port is not None
-    async with ClientSession() as http:
-        yield Browser(http, bot.http_port)
-
-
-async def kept(office: Workplace) -> Installation | None:
-    async with office.db.read() as tx:
-        return await installs.get(tx)
-
-
-async def install(office: Workplace, bot: Bot) -> Answer:
-    async with browser(bot) as there:
-        return await there.get(office.slack.agree(office.maria, await there.at_slack()))
 
 
 @ON_SQLITE
@@ -123,19 +56,16 @@ async def test_a_bot_without_a_token_says_where_to_install_it_and_works_as_soon_
         assert "primary" in await office.type(office.maria, "/server list")
 
 
-async def says(office: Workplace, words: str) -> bool:
-    return words in await office.terminal("/holdfast status")
-
-
 async def test_the_token_is_encrypted_at_rest_and_used_after_a_restart(office: Workplace) -> None:
     async with office.bot() as bot:
         await install(office, bot)
     token = office.slack.bot_token
 
-    row = await kept(office)
-    assert row is not None
-    assert token.encode() not in row.secret
-    assert (row.team, row.installed_by) == ("Acme", office.maria.id)
+    [row] = await workspaces(office)
+    assert (row.name, row.installed_by, row.removed) == ("Acme", office.maria.id, False)
+    at_rest = await secrets(office)
+    assert len(at_rest) == 2
+    assert all(token not in each and Vault("a key of the tests").open(each) == token for each in at_rest)
     async with office.bot():
         await office.type(office.maria, "/outage declare primary all is slow")
         await office.message("all is slow")
@@ -191,20 +121,44 @@ async def test_a_start_with_a_revoked_token_still_shows_the_page(office: Workpla
 # What must not work
 
 
-async def test_a_second_workspace_is_refused_and_the_first_keeps_its_token(office: Workplace) -> None:
+async def test_a_workspace_that_is_not_named_is_refused_and_keeps_no_bot(office: Workplace) -> None:
+    beta = office.slack.add_team("Beta", "T0BETA")
     async with office.bot() as bot:
         await install(office, bot)
-        before = await kept(office)
-        office.slack.workspace.team_id, office.slack.workspace.name = "T0ELSEWHERE", "Elsewhere"
+        before = await secrets(office)
 
-        answer = await install(office, bot)
+        answer = await install(office, bot, beta.add_user("bea"))
 
         assert answer.status == 403
-        assert "This Holdfast belongs to the workspace Acme already. Nothing was changed." in answer.text
-        after = await kept(office)
-        assert before is not None
-        assert after is not None
-        assert (after.team_id, after.secret) == (before.team_id, before.secret)
+        assert "This Holdfast belongs to the workspace Acme; Beta may not install it." in answer.text
+        assert "Slack has taken it away there again." in answer.text
+        assert "add T0BETA to HOLDFAST_SLACK_TEAMS" in answer.text
+        assert office.slack.bot_token_of(beta) == ""
+        assert await secrets(office) == before
+
+
+@ON_SQLITE
+async def test_a_refusal_that_slack_did_not_hear_says_what_is_left_to_do(office: Workplace) -> None:
+    beta = office.slack.add_team("Beta")
+    async with office.bot() as bot:
+        await install(office, bot)
+        office.slack.fault("apps.uninstall", status=500)
+
+        answer = await install(office, bot, beta.add_user("bea"))
+
+        assert answer.status == 403
+        assert "Remove it from Beta at Slack." in answer.text
+
+
+@ON_SQLITE
+async def test_a_whole_organization_is_refused_in_a_sentence(office: Workplace) -> None:
+    async with office.bot() as bot:
+        answer = await install(office, bot, organization=True)
+
+        assert answer.status == 403
+        assert "installed in single workspaces, not in a whole organization. Nothing was changed." in answer.text
+        assert await workspaces(office) == []
+        assert office.slack.bot_token == ""
 
 
 async def test_only_the_workspace_of_the_settings_may_be_the_first(office: Workplace) -> None:
@@ -213,8 +167,8 @@ async def test_only_the_workspace_of_the_settings_may_be_the_first(office: Workp
         answer = await install(office, bot)
 
         assert answer.status == 403
-        assert "This Holdfast is for the workspace T0EXPECTED." in answer.text
-        assert await kept(office) is None
+        assert "This Holdfast belongs to the workspace T0EXPECTED; Acme may not install it." in answer.text
+        assert await workspaces(office) == []
 
 
 @ON_SQLITE
@@ -227,7 +181,7 @@ async def test_another_browser_cannot_finish_what_it_did_not_begin(office: Workp
 
         assert answer.status == 400
         assert "begun in another browser" in answer.text
-        assert await kept(office) is None
+        assert await workspaces(office) == []
 
 
 async def test_a_way_back_is_taken_once(office: Workplace) -> None:

@@ -14,6 +14,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 import commands
 from bot.demo.fakeslack import METHOD_SCOPES
 from bot.slack.checking import SCOPES
+from bot.slack.events import REMOVALS
 from commands.words import Command
 
 ROOT = Path(__file__).parents[2]
@@ -121,7 +122,7 @@ def test_its_commands_are_those_that_the_code_answers(manifest: dict[str, Any]) 
 
 def test_its_events_are_those_that_the_code_deals_with(manifest: dict[str, Any]) -> None:
     events = manifest["settings"].get("event_subscriptions", {}).get("bot_events", [])
-    assert sorted(events) == sorted(commands.EVENTS)
+    assert sorted(events) == sorted([*commands.EVENTS, *REMOVALS])
 
 
 def test_every_module_of_the_folder_is_registered() -> None:

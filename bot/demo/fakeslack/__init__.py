@@ -8,7 +8,7 @@ from bot.demo.fakeslack.delivery import Delivery
 from bot.demo.fakeslack.fake import DEFAULT_SCOPES, METHOD_SCOPES, FakeSlack, says
 from bot.demo.fakeslack.limits import block_problems, metadata_problems, view_problems
 from bot.demo.fakeslack.server import MadeCall
-from bot.demo.fakeslack.workspace import Channel, Message, PersonCannotError, User, UserGroup, View
+from bot.demo.fakeslack.workspace import Channel, Message, PersonCannotError, User, UserGroup, View, Workspace
 
 __all__ = [
     "DEFAULT_SCOPES",
@@ -22,6 +22,7 @@ __all__ = [
     "User",
     "UserGroup",
     "View",
+    "Workspace",
     "block_problems",
     "metadata_problems",
     "says",

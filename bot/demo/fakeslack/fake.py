@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
+from bot.demo.fakeslack import payloads
 from bot.demo.fakeslack.delivery import Delivery, Postman
 from bot.demo.fakeslack.faults import Fault, Faults
 from bot.demo.fakeslack.handles import Handles
@@ -45,7 +46,8 @@ class FakeSlack(People):
         workspace, handles = Workspace(), Handles()
         postman = Postman(workspace, self.signing_secret, self.violations)
         super().__init__(workspace, handles, postman, self._state)
-        self._tokens = Tokens("xoxb-fake-bot-token", self.app_token)
+        self._tokens = Tokens(self.app_token)
+        self._tokens.give(workspace.team_id, "xoxb-fake-bot-token")
         self._server = Server(self._state, postman, self._faults, self._tokens)
 
     async def __aenter__(self) -> Self:
@@ -66,16 +68,49 @@ class FakeSlack(People):
 
     @property
     def bot_token(self) -> str:
-        """The one that is valid now: an installation by OAuth makes a new one."""
-        return self._tokens.bot
+        """The one that is valid now, or was last: an installation by OAuth makes a new one."""
+        return self.bot_token_of(self.workspace)
 
-    def revoke_token(self) -> None:
-        """Somebody removes the app from the workspace."""
-        self._tokens.revoked.add(self._tokens.bot)
+    def bot_token_of(self, team: Workspace) -> str:
+        """As `bot_token`, of any workspace; empty where the app is not installed."""
+        return self._tokens.bots.get(team.team_id, "")
 
-    def agree(self, user: User, url: str) -> str:
-        """Press "Allow" on the page to which an app sends people who install it. Returns where Slack sends them on."""
-        return self._tokens.agree(url, user)
+    @property
+    def rotates_tokens(self) -> bool:
+        """Whether tokens end after 12 hours and are renewed with a refresh token, as the app's page can say."""
+        return self._tokens.rotates
+
+    @rotates_tokens.setter
+    def rotates_tokens(self, on: bool) -> None:
+        self._tokens.rotates = on
+
+    def revoke_token(self, team: Workspace | None = None) -> None:
+        """The app's token is no longer valid, and the app does not hear of it."""
+        self._tokens.revoked.add(self.bot_token_of(team or self.workspace))
+
+    async def uninstall(self, user: User) -> list[Delivery]:
+        """Somebody removes the app from their workspace. Slack tells it twice, in an order that is not guaranteed."""
+        team = self.team_of(user)
+        self._tokens.forget(team.team_id)
+        bodies = (
+            {"type": "tokens_revoked", "tokens": {"oauth": [], "bot": [team.bot.id]}},
+            {"type": "app_uninstalled"},
+        )
+        sent = [each for each in bodies if each["type"] in self.events]
+        return [await self._deliver(Delivery("events_api", payloads.event(team, each))) for each in sent]
+
+    def agree(self, user: User, url: str, *, organization: bool = False) -> str:
+        """Press "Allow" on the page to which an app sends people who install it. Returns where Slack sends them on.
+
+        `organization`: for all workspaces of an Enterprise organization at once.
+        """
+        return self._tokens.agree(url, user, self.team_of(user).team_id, organization=organization)
+
+    def add_team(self, name: str, team_id: str = "") -> Workspace:
+        """Another workspace, with people and channels of its own, in which the app is not installed yet."""
+        team = Workspace(name=name, team_id=team_id or self.workspace.new_id("T"), beside=self.workspace)
+        self.teams[team.team_id] = team
+        return team
 
     @property
     def bot(self) -> User:
@@ -135,7 +170,8 @@ class FakeSlack(People):
 
     def ephemerals(self, user: User) -> list[Message]:
         """What only this person sees, the newest last."""
-        return [each for each in self.workspace.ephemerals if each.ephemeral_to is user and not each.deleted]
+        shown = self.team_of(user).ephemerals
+        return [each for each in shown if each.ephemeral_to is user and not each.deleted]
 
     def calls_to(self, method: str) -> list[MadeCall]:
         return [each for each in self.calls if each.method == method]
@@ -274,6 +310,7 @@ class FakeSlack(People):
             self._socket_url,
             self.enforce_rate_limit,
             self._tokens,
+            self.teams,
         )
 
     def _socket_url(self) -> str:

@@ -31,7 +31,7 @@ _INITIAL: Mapping[str, str] = {"value": "initial_value", "rich_text_value": "ini
 def envelope(workspace: Workspace) -> Json:
     """The fields common to all interactive payloads."""
     return {
-        "team": {"id": workspace.team_id, "domain": "acme"},
+        "team": {"id": workspace.team_id, "domain": workspace.name.lower()},
         "api_app_id": workspace.app_id,
         "token": VERIFICATION_TOKEN,
         "enterprise": None,
@@ -49,7 +49,7 @@ def slash_command(workspace: Workspace, user: User, channel: Channel, text: str,
     return {
         "token": VERIFICATION_TOKEN,
         "team_id": user.team_id or workspace.team_id,
-        "team_domain": "acme" if user.team_id is None else "elsewhere",
+        "team_domain": workspace.name.lower() if user.team_id is None else "elsewhere",
         "channel_id": channel.id,
         "channel_name": {"im": "directmessage", "group": "privategroup"}.get(channel.kind, channel.name),
         "user_id": user.id,

@@ -22,9 +22,10 @@ from bot.demo.fakeslack.workspace import (
     interactive,
 )
 
-DEFAULT_EVENTS = frozenset(
-    {"app_mention", "reaction_added", "reaction_removed", "pin_added", "pin_removed", "app_home_opened"}
-)
+DEFAULT_EVENTS = frozenset({
+    "app_mention", "reaction_added", "reaction_removed", "pin_added", "pin_removed", "app_home_opened",
+    "app_uninstalled", "tokens_revoked",
+})  # fmt: skip
 
 
 class People:
@@ -32,6 +33,8 @@ class People:
 
     def __init__(self, workspace: Workspace, handles: Handles, postman: Postman, slack: Callable[[], Slack]) -> None:
         self.workspace = workspace
+        self.teams = {workspace.team_id: workspace}
+        """The workspaces of this Slack by their ids; most tests need no second one."""
         self.events = DEFAULT_EVENTS
         self._handles = handles
         self._postman = postman
@@ -87,12 +90,12 @@ class People:
         if isinstance(target, View):
             action = self._action(target.blocks, label, value, block_id)
             handles = {"trigger_id": self._handles.trigger(user)}
-            payload = payloads.view_action(self.workspace, user, target, action, handles)
+            payload = payloads.view_action(self.team_of(user), user, target, action, handles)
             return await self._deliver(Delivery("interactive", payload, user, target))
         blocks = _older(target, label) if stale else target.blocks
         action = self._action(blocks, label, value, block_id)
         fields, response = self._fields(user, target.channel, target)
-        payload = payloads.message_action(self.workspace, user, target, action, blocks, fields)
+        payload = payloads.message_action(self.team_of(user), user, target, action, blocks, fields)
         return await self._deliver(Delivery("interactive", payload, user, response=response))
 
     def deny(self, _user: User, target: Message | View, label: str) -> None:
@@ -103,10 +106,10 @@ class People:
 
     def open_views(self, user: User) -> list[View]:
         """The modals a person sees, the topmost last."""
-        return list(self.workspace.modals.get(user.id, []))
+        return list(self.team_of(user).modals.get(user.id, []))
 
     def home(self, user: User) -> View | None:
-        return self.workspace.homes.get(user.id)
+        return self.team_of(user).homes.get(user.id)
 
     async def submit_view(
         self, user: User, view: View | None = None, values: Mapping[str, Any] | None = None
@@ -119,17 +122,17 @@ class People:
         _known_inputs(view, given)
         state = payloads.state(view.blocks, given, submitted=True)
         handles = {"trigger_id": self._handles.trigger(user)}
-        payload = payloads.view_submission(self.workspace, user, view, state, handles)
+        payload = payloads.view_submission(self.team_of(user), user, view, state, handles)
         return await self._deliver(Delivery("interactive", payload, user, view))
 
     async def close_view(self, user: User, view: View | None = None) -> Delivery | None:
         """Close the topmost modal; the app hears of it when it asked to."""
         view = view or self._topmost(user)
-        self.workspace.modals[user.id].remove(view)
+        self.team_of(user).modals[user.id].remove(view)
         self.workspace.changed()
         if not view.data.get("notify_on_close"):
             return None
-        payload = payloads.view_closed(self.workspace, user, view, cleared=False)
+        payload = payloads.view_closed(self.team_of(user), user, view, cleared=False)
         return await self._deliver(Delivery("interactive", payload, user))
 
     async def shortcut(self, user: User, callback_id: str, message: Message | None = None) -> Delivery:
@@ -139,7 +142,7 @@ class People:
             response = None
         else:
             fields, response = self._fields(user, message.channel, message)
-        payload = payloads.shortcut(self.workspace, user, callback_id, message, fields)
+        payload = payloads.shortcut(self.team_of(user), user, callback_id, message, fields)
         return await self._deliver(Delivery("interactive", payload, user, response=response))
 
     async def react(self, user: User, message: Message, name: str) -> Delivery | None:
@@ -174,22 +177,23 @@ class People:
         body: Json = {
             "type": "app_home_opened",
             "user": user.id,
-            "channel": self.workspace.direct(user).id,
+            "channel": self.team_of(user).direct(user).id,
             "tab": "home",
         }
         return await self._event(user, body)
 
     async def say(self, user: User, channel: Channel, text: str, *, thread_of: Message | None = None) -> Message:
         """Write a message; the app hears of it when it is mentioned or listens to messages."""
-        message = self.workspace.post(channel, user, text, parent=thread_of)
+        team = self.team_of(user)
+        message = team.post(channel, user, text, parent=thread_of)
         body: Json = {"user": user.id, "text": text, "ts": message.ts, "channel": channel.id}
-        body |= {"team": self.workspace.team_id, "blocks": []}
+        body |= {"team": team.team_id, "blocks": []}
         if thread_of is not None:
             body["thread_ts"] = thread_of.ts
         kind = {"channel": "channel", "group": "group", "im": "im", "mpim": "mpim"}[channel.kind]
         if f"message.{kind}s" in self.events or f"message.{kind}" in self.events:
             await self._event(user, {"type": "message", "channel_type": kind, **body}, subscribed=True)
-        if self.workspace.bot.mention in text:
+        if team.bot.mention in text:
             await self._event(user, {"type": "app_mention", **body})
         return message
 
@@ -197,7 +201,7 @@ class People:
         if not text.startswith("/"):
             raise PersonCannotError(f"A command starts with a slash: {text!r}")
         fields, response = self._fields(user, channel, None)
-        payload = payloads.slash_command(self.workspace, user, channel, text, fields)
+        payload = payloads.slash_command(self.team_of(user), user, channel, text, fields)
         return Delivery("slash_commands", payload, user, response=response)
 
     def _fields(self, user: User, channel: Channel, source: Message | None) -> tuple[Json, ResponseUrl]:
@@ -221,7 +225,8 @@ class People:
     def _take_body(self, delivery: Delivery) -> None:
         """The body of an ack answers a command, and steers the view after a submission."""
         body = ack_args(delivery.ack_body)
-        call = Call(self._slack(), f"ack of {delivery.payload.get('command', delivery.payload.get('type'))}", body)
+        slack = self._slack() if delivery.user is None else self._slack().within(self.team_of(delivery.user))
+        call = Call(slack, f"ack of {delivery.payload.get('command', delivery.payload.get('type'))}", body)
         try:
             if delivery.view is not None and delivery.payload["type"] == "view_submission":
                 after_submission(call, delivery.view, body)
@@ -233,10 +238,15 @@ class People:
     async def _event(self, user: User, body: Json, *, subscribed: bool = False) -> Delivery | None:
         """Slack sends what the app subscribed to, from the conversations that its bot is in."""
         place = body.get("channel") or body.get("channel_id") or body.get("item", {}).get("channel")
-        channel = self.workspace.channels[place]
+        team = self.team_of(user)
+        channel = team.channels[place]
         if not channel.bot_is_member or not (subscribed or body["type"] in self.events):
             return None
-        return await self._deliver(Delivery("events_api", payloads.event(self.workspace, body), user))
+        return await self._deliver(Delivery("events_api", payloads.event(team, body), user))
+
+    def team_of(self, user: User) -> Workspace:
+        """The workspace in which this person is, as a member or as a guest."""
+        return next((each for each in self.teams.values() if user.id in each.users), self.workspace)
 
     def _topmost(self, user: User) -> View:
         views = self.open_views(user)

@@ -12,7 +12,7 @@ from bot.demo.fakeslack import web_lookups, web_messages, web_views
 from bot.demo.fakeslack.answers import respond
 from bot.demo.fakeslack.delivery import Postman
 from bot.demo.fakeslack.faults import Fault, Faults
-from bot.demo.fakeslack.oauth import Tokens
+from bot.demo.fakeslack.oauth import CLIENT_ID, CLIENT_SECRET, TOKEN_LIFE, Tokens
 from bot.demo.fakeslack.web import METHODS, Call, Method, Slack, method
 from bot.demo.fakeslack.workspace import Json, SlackRefusesError
 
@@ -33,21 +33,37 @@ def connections_open(call: Call) -> Json:
     return {"url": call.slack.socket_url()}
 
 
-@method("oauth.v2.access", needs="code", takes="redirect_uri", without_token=True)
+@method("oauth.v2.access", takes="code redirect_uri grant_type refresh_token", without_token=True)
 def oauth_access(call: Call) -> Json:
-    grant = call.slack.tokens.exchange(str(call.args["code"]), call.credentials, call.text("redirect_uri"))
-    workspace = call.workspace
+    """A code for a token, or, with token rotation, a refresh token for the next pair."""
+    tokens = call.slack.tokens
+    if call.text("grant_type") == "refresh_token":
+        grant, pair = tokens.renew(call.text("refresh_token") or "", call.credentials)
+    else:
+        call.refuse("invalid_arguments", [] if call.text("code") else ["missing required field: code"])
+        grant, pair = tokens.exchange(str(call.args["code"]), call.credentials, call.text("redirect_uri"))
+    workspace = call.slack.teams[grant.team]
+    rotating: Json = {"refresh_token": pair.refresh, "expires_in": int(TOKEN_LIFE.total_seconds())}
     return {
-        "access_token": call.slack.tokens.bot,
+        "access_token": pair.token,
         "token_type": "bot",
         "scope": ",".join(grant.scopes),
         "bot_user_id": workspace.bot.id,
         "app_id": workspace.app_id,
-        "team": {"id": workspace.team_id, "name": workspace.name},
-        "enterprise": None,
-        "is_enterprise_install": False,
+        "team": None if grant.organization else {"id": workspace.team_id, "name": workspace.name},
+        "enterprise": {"id": "E0ACME", "name": "Acme Corp"} if grant.organization else None,
+        "is_enterprise_install": grant.organization,
         "authed_user": {"id": grant.user.id},
+        **(rotating if tokens.rotates else {}),
     }
+
+
+@method("apps.uninstall", needs="client_id client_secret")
+def apps_uninstall(call: Call) -> Json:
+    if (call.args["client_id"], call.args["client_secret"]) != (CLIENT_ID, CLIENT_SECRET):
+        raise SlackRefusesError("invalid_client_id")
+    call.slack.tokens.forget(call.workspace.team_id)
+    return {}
 
 
 class Server:
@@ -107,7 +123,8 @@ class Server:
         call = Call(slack, name, args, token)
         entry = METHODS.get(name)
         try:
-            self._authorise(entry, token)
+            team = self._authorise(entry, token)
+            call = Call(slack.within(slack.teams[team]) if team else slack, name, args, token)
             entry = entry or _unknown(call)
             entry.check(call)
             body = entry.answer(call)
@@ -118,9 +135,11 @@ class Server:
         headers = {"x-oauth-scopes": scopes, "x-accepted-oauth-scopes": accepted}
         return web.json_response({"ok": True, **body}, headers=headers)
 
-    def _authorise(self, entry: Method | None, token: str) -> None:
-        if entry is None or not entry.without_token:
-            self.tokens.check(token, wants_app=entry is not None and entry.app_token)
+    def _authorise(self, entry: Method | None, token: str) -> str | None:
+        """The team whose bot calls, where it is one."""
+        if entry is not None and entry.without_token:
+            return None
+        return self.tokens.check(token, wants_app=entry is not None and entry.app_token)
 
     async def _response(self, request: web.Request) -> web.StreamResponse:
         if (refusal := await self._away(request)) is not None:
@@ -209,7 +228,8 @@ def _respond(call: Call, identity: str) -> web.Response:
     try:
         response = call.slack.handles.find_response(identity)
         response.spend()
-        respond(call, response)
+        home = next((each for each in call.slack.teams.values() if response.user.id in each.users), call.workspace)
+        respond(Call(call.slack.within(home), call.method, call.args), response)
     except SlackRefusesError as error:
         status = 404 if error.code.endswith("_url") else 400
         return web.json_response({"ok": False, "error": error.code, **error.more}, status=status)

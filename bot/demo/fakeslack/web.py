@@ -3,7 +3,7 @@
 import base64
 import binascii
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bot.demo.fakeslack.faults import Faults
@@ -37,6 +37,11 @@ class Slack:
     socket_url: Callable[[], str]
     limit_rate: bool
     tokens: Tokens
+    teams: Mapping[str, Workspace]
+
+    def within(self, workspace: Workspace) -> "Slack":
+        """As it is seen from this workspace: that of the token, or of the person."""
+        return self if workspace is self.workspace else replace(self, workspace=workspace)
 
 
 @dataclass(frozen=True, slots=True)

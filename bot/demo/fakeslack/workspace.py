@@ -147,12 +147,29 @@ class UserGroup:
     users: list[str]
 
 
-class Workspace:
-    """Everything in the workspace. Identifiers have Slack's shapes and count up, so tests repeat exactly."""
+class Bell:
+    """Rings at every change, in whatever workspace."""
 
-    def __init__(self, *, name: str = "Acme") -> None:
+    def __init__(self) -> None:
+        self._wake = asyncio.Event()
+
+    def ring(self) -> None:
+        wake, self._wake = self._wake, asyncio.Event()
+        wake.set()
+
+    async def wait(self) -> None:
+        await self._wake.wait()
+
+
+class Workspace:
+    """Everything in the workspace. Identifiers have Slack's shapes and count up, so tests repeat exactly.
+
+    `beside`: another workspace of the same Slack, with which it has no identifier in common.
+    """
+
+    def __init__(self, *, name: str = "Acme", team_id: str = "T0ACME0001", beside: "Workspace | None" = None) -> None:
         self.name = name
-        self.team_id = "T0ACME0001"
+        self.team_id = team_id
         self.app_id = "A0HOLDFAST"
         self.bot_id = "B0HOLDFAST"
         self.users: dict[str, User] = {}
@@ -162,13 +179,13 @@ class Workspace:
         self.modals: dict[str, list[View]] = {}
         self.homes: dict[str, View] = {}
         self.files: dict[str, Json] = {}
-        self._numbers = count(1)
+        self.numbers: count[int] = beside.numbers if beside else count(1)
         self._last_ts = 0
-        self._wake = asyncio.Event()
+        self.bell: Bell = beside.bell if beside else Bell()
         self.bot = self.add_user("holdfast", real_name="Holdfast", is_bot=True)
 
     def new_id(self, prefix: str) -> str:
-        return f"{prefix}0{next(self._numbers):08d}"
+        return f"{prefix}0{next(self.numbers):08d}"
 
     def new_ts(self) -> str:
         """Unique and rising, in microseconds as Slack's are, also when a test moves the clock back."""
@@ -176,15 +193,14 @@ class Workspace:
         return f"{self._last_ts // 1_000_000}.{self._last_ts % 1_000_000:06d}"
 
     def changed(self) -> None:
-        wake, self._wake = self._wake, asyncio.Event()
-        wake.set()
+        self.bell.ring()
 
     async def until(self, check: Callable[[], Any], within: float, failure: Callable[[], str]) -> Any:
         """Wait until `check` gives something true, looking again at every change; `within` in seconds."""
         try:
             async with asyncio.timeout(within):
                 while not (found := check()):
-                    await self._wake.wait()
+                    await self.bell.wait()
         except TimeoutError:
             raise AssertionError(failure()) from None
         return found
@@ -292,10 +308,10 @@ class Workspace:
         copies = [dict(deepcopy(block)) for block in blocks]
         for block in copies:
             if not block.get("block_id"):
-                block["block_id"] = f"b{next(self._numbers):04x}"
+                block["block_id"] = f"b{next(self.numbers):04x}"
             for element in interactive(block):
                 if not element.get("action_id"):
-                    element["action_id"] = f"a{next(self._numbers):04x}"
+                    element["action_id"] = f"a{next(self.numbers):04x}"
         return copies
 
     def new_view(self, user: User, data: Mapping[str, Any], below: View | None = None) -> View:

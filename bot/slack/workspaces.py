@@ -1,0 +1,63 @@
+"""The workspaces that Holdfast is installed in, each with the client that speaks to it. All of it is in memory."""
+
+from typing import NamedTuple
+
+from slack_sdk.web.async_client import AsyncWebClient
+
+
+class _Other(NamedTuple):
+    name: str
+    client: AsyncWebClient
+
+
+class Workspaces:
+    """`client` belongs to the home workspace, in which the channel of the outages is; `more` are further clients of it.
+
+    `home` is None as long as nobody knows: with a token from the settings only Slack can tell.
+    """
+
+    def __init__(self, client: AsyncWebClient, *more: AsyncWebClient) -> None:
+        self.client = client
+        self.home: str | None = None
+        self._at_home = (client, *more)
+        self._others: dict[str, _Other] = {}
+
+    def of(self, *teams: str | None) -> AsyncWebClient:
+        """The client of the first of these workspaces that Holdfast is installed in, else that of the home one."""
+        for team in teams:
+            if team == self.home:
+                return self.client
+            if team in self._others:
+                return self._others[team].client
+        return self.client
+
+    def knows(self, team: str) -> bool:
+        """Whether its people are ours."""
+        return team == self.home or team in self._others
+
+    def name(self, team: str | None) -> str:
+        """The name of another workspace than the home one; empty for that, and for strangers."""
+        return self._others[team].name if team in self._others else ""
+
+    def put(self, team: str, name: str, token: str) -> None:
+        """Holdfast is installed there, or has a new token."""
+        if team == self.home:
+            for client in self._at_home:
+                client.token = token
+        elif team in self._others:
+            self._others[team].client.token = token
+        else:
+            self._others[team] = _Other(name, self._client(token))
+
+    def drop(self, team: str) -> None:
+        """Holdfast is not installed there any more."""
+        if team == self.home:
+            for client in self._at_home:
+                client.token = None
+        self._others.pop(team, None)
+
+    def _client(self, token: str) -> AsyncWebClient:
+        like = self.client
+        return AsyncWebClient(
+            token=token, base_url=like.base_url, session=like.session, retry_handlers=like.retry_handlers
+        )
