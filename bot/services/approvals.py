@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
-from bot.access import HOLDFAST, PERMISSIONS, Access, Actor
+from bot.access import HOLDFAST, Access, Actor
 from bot.config import Settings
 from bot.errors import NotAllowedError, NotFoundError, WrongStateError
 from bot.services.words import moment
@@ -30,8 +30,6 @@ class Approvals:
 
     def __init__(self, settings: Settings, access: Access) -> None:
         self._settings = settings.approvals
-        self._roles = settings.roles
-        self._admins = settings.admins
         self._access = access
 
     async def request(
@@ -100,17 +98,14 @@ class Approvals:
         if requested_by not in {actor.mention, f"<@{actor.id}>", actor.name}:
             return
         alone = self._settings.second_person_above
-        if 0 < recipients <= alone:
+        if 0 < recipients <= alone and self._access.glass_of(actor) is None:
             return
         limit = f" Up to {alone:,} recipients one may approve alone; these are {recipients:,}." if alone else ""
         raise NotAllowedError(f"You asked for this; somebody else must approve.{limit}")
 
     def holders(self, permission: str) -> tuple[str, ...]:
         """Who may, as messages name them: mentions, or `everybody`. Empty when nobody has the role."""
-        members = [*getattr(self._roles, PERMISSIONS[permission]), *self._roles.admin, *self._admins]
-        if "*" in members:
-            return ("everybody",)
-        return tuple(dict.fromkeys(f"<@{member}>" for member in members))
+        return self._access.holders(permission)
 
     async def latest(self, tx: Tx, subject: Subject, subject_id: int) -> Approval | None:
         return await approvals.latest(tx, subject, subject_id)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from bot.access import Access
 from bot.config import Settings
 from bot.services.approvals import Approvals
+from bot.services.break_glass import BreakGlasses
 from bot.services.campaigns import Campaigns
 from bot.services.importing import Importing
 from bot.services.maintenance import MaintenanceWindows
@@ -28,6 +29,7 @@ class Services:
     servers: Servers
     outages: Outages
     approvals: Approvals
+    break_glass: BreakGlasses
     resends: Resends
     notices: Notices
     maintenance: MaintenanceWindows
@@ -35,7 +37,7 @@ class Services:
 
 
 def build(db: Database, settings: Settings) -> Services:
-    access = Access(settings.roles, settings.admins)
+    access = Access(settings.roles, settings.admins, settings.break_glass)
     campaigns = Campaigns(db, settings, access)
     servers = Servers(db, settings, access)
     outages = Outages(db, settings, access, campaigns, servers)
@@ -49,6 +51,7 @@ def build(db: Database, settings: Settings) -> Services:
         servers=servers,
         outages=outages,
         approvals=approvals,
+        break_glass=BreakGlasses(db, settings, access),
         resends=Resends(db, settings, access, approvals),
         notices=Notices(db, settings, access, approvals),
         maintenance=MaintenanceWindows(db, settings, access, campaigns, servers, outages),

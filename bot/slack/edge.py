@@ -18,11 +18,12 @@ from slack_bolt.authorization import AuthorizeResult
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.clock import now
-from bot.errors import SHOWABLE
+from bot.errors import SHOWABLE, RoleMissingError
 from bot.services.bundle import Services
 from bot.slack.answering import Answers
 from bot.slack.blocks import View, escape
 from bot.slack.call import Call, Click, ClickHandler, Handler
+from bot.slack.groups import UserGroups
 from bot.slack.inbox import Inbox
 from bot.slack.people import People
 from storage.errors import StorageError
@@ -58,6 +59,7 @@ class Edge:
         self._client = client
         self._inbox = Inbox(services.db)
         self._people = People(client)
+        self._groups = UserGroups(client, services.access)
         self._answers = Answers(client)
         self._tasks: set[asyncio.Task[object]] = set()
         self._began = now()
@@ -95,6 +97,7 @@ class Edge:
         What had not begun is carried out when it is recent. What had begun may be done or not: repeating it could
         do it twice, so whoever asked is told and decides. Raises StorageError.
         """
+        await self._groups.refresh()
         for left in await self._inbox.unfinished():
             timely = now() - left.at <= STILL_TIMELY
             _log.info("taken up after a restart", key=left.arrival.key, begun=left.begun, timely=timely)
@@ -117,6 +120,7 @@ class Edge:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._people.close()
+        await self._groups.close()
         await self._inbox.close()
 
     # What Slack delivers
@@ -196,6 +200,7 @@ class Edge:
 
     async def _run(self, arrival: Arrival) -> View | None:
         payload = arrival.payload
+        await self._learn_roles()
         actor = await self._people.actor(payload["user_id"], payload.get("user_name", ""), payload.get("team_id"))
         if arrival.kind == "command":
             call = Call(
@@ -219,6 +224,11 @@ class Edge:
             trigger=payload.get("trigger_id"),
         )
         return await self.actions[payload["action_id"]](self._services, click)
+
+    async def _learn_roles(self) -> None:
+        """As they are at the click, not as they were when the message with the button was posted."""
+        await self._groups.refresh()
+        await self._services.break_glass.refresh()
 
     async def _tell_interrupted(self, arrival: Arrival, *, begun: bool) -> None:
         what = f"`{escape(_typed(arrival))}`"
@@ -281,4 +291,6 @@ def _broken(arrival: Arrival) -> str:
 
 def _sentence(error: Exception) -> str:
     """What a person typed may be part of it: it must not call the whole channel."""
+    if isinstance(error, RoleMissingError):
+        return str(error)
     return str(error).replace("<!", "&lt;!")
