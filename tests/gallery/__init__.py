@@ -8,12 +8,12 @@ noun, and a new noun a line in GROUPS.
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.gallery import answers, campaigns, maintenance, notices, outages, resends, roles, servers
+from tests.gallery import answers, asking, campaigns, maintenance, notices, outages, resends, roles, servers
 from tests.gallery.scene import Scenes, problems, text_of
 
 GROUPS: Mapping[str, Scenes] = {
     "outages": outages.SCENES,
-    "campaigns": campaigns.SCENES,
+    "campaigns": {**campaigns.SCENES, **asking.SCENES},
     "servers": servers.SCENES,
     "resends": resends.SCENES,
     "notices": notices.SCENES,

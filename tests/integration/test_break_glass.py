@@ -173,7 +173,7 @@ async def test_the_channel_is_told_once_and_the_button_there_ends_it(db: Databas
         edge = Edge(services, client, COMMANDS, ACTIONS)
         async with announcing(services, slack, CARDS), listening(slack, edge):
             await slack.command(eva, ops, "/holdfast break-glass <!channel> the sale must be stopped")
-            told = await slack.wait_for_message(ops, "The glass is broken")
+            told = await slack.wait_for_message(ops, "Break-glass: somebody")
             assert eva.mention in told.text
             assert "@channel the sale" in told.text, "as plain text, which calls nobody"
 

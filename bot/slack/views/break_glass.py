@@ -25,7 +25,7 @@ def _held(status: GlassStatus) -> View:
     who = f"<@{glass.user_id}>"
     ask = ("End it now?", f"{who} can then start, resume and cancel nothing more.", "End it")
     made = [
-        blocks.header("🔓 The glass is broken: somebody sends without the role"),
+        blocks.header("🔓 Break-glass: somebody without the role may send"),
         blocks.section(
             f"*{who} may start, resume and cancel campaigns and ask for notices until {blocks.time(glass.ends_at)}* "
             f"({length}). They may not approve.\n*Reason:* {safe(glass.reason)}"
