@@ -49,8 +49,10 @@ class ServerSettings(_Section):
 
 
 class RoleSettings(_Section):
-    """Who may what, as Slack user ids or names; `*` is everybody. See bot/access.py."""
+    """Who may what, as Slack user ids and user groups (`@handle` or `S...`); `*` is everybody. See bot/access.py."""
 
+    viewer: list[str] = []
+    """They may look, declare and acknowledge, and no more; `*` in another role does not reach them."""
     responder: list[str] = ["*"]
     sender: list[str] = []
     approver: list[str] = []
@@ -67,6 +69,19 @@ class ApprovalSettings(_Section):
     """Mail to more recipients than this needs a second person. 0: always."""
     expires_after: Annotated[timedelta, BeforeValidator(_seconds)] = timedelta(hours=2)
     """Seconds, or an ISO 8601 duration as PT2H."""
+    campaigns_above: int = Field(default=10_000, ge=0)
+    """To start or to cancel a campaign of more recipients than this needs a second person. 0: always."""
+
+
+class BreakGlassSettings(_Section):
+    """In an emergency a responder takes the role sender for a while, with a reason and before everybody's eyes."""
+
+    who: list[str] = ["*"]
+    """Which responders may, as in the roles; `*`: every one. Empty: nobody."""
+    lasts: Annotated[timedelta, BeforeValidator(_seconds)] = Field(
+        default=timedelta(hours=1), gt=timedelta(0), le=timedelta(days=1)
+    )
+    """Seconds, or an ISO 8601 duration as PT30M."""
 
 
 class OutageSettings(_Section):
@@ -147,6 +162,7 @@ class Settings(BaseSettings):
     servers: dict[str, ServerSettings] = {}
     roles: RoleSettings = RoleSettings()
     approvals: ApprovalSettings = ApprovalSettings()
+    break_glass: BreakGlassSettings = BreakGlassSettings()
     outages: OutageSettings = OutageSettings()
     probes: ProbeSettings = ProbeSettings()
     sending: SendingSettings = SendingSettings()

@@ -19,6 +19,10 @@ class NotAllowedError(BotError):
     """The actor lacks the role; the sentence names who may."""
 
 
+class RoleMissingError(NotAllowedError):
+    """As above. All of its sentence is ours and nothing in it was typed, so it may mention user groups."""
+
+
 class BadInputError(BotError):
     """What was typed, uploaded or imported cannot be used as it is."""
 

@@ -2,10 +2,10 @@
 
 from bot.services.bundle import Services
 from bot.slack.blocks import View
-from bot.slack.call import Call, ClickHandler
+from bot.slack.call import Call, Click, ClickHandler
 from bot.slack.views import campaigns as views
 from bot.slack.views.replies import said
-from commands.words import Command, Verb, Words
+from commands.words import Command, Verb, Words, decided
 from storage import deliveries
 from storage.models import CampaignState, DeliveryStatus
 
@@ -52,6 +52,31 @@ async def _cancel(services: Services, call: Call, words: Words) -> View:
     return said((await services.campaigns.cancel(call.actor, name)).text)
 
 
+async def _approve(services: Services, call: Call, words: Words) -> View:
+    name = words.word(_WHICH)
+    words.end()
+    return said((await services.campaigns.approve(call.actor, name)).text)
+
+
+async def _reject(services: Services, call: Call, words: Words) -> View:
+    name = words.word(_WHICH)
+    words.end()
+    return said(await services.campaigns.reject(call.actor, name))
+
+
+# The buttons of the card that asks a second person. It is edited, and the channel says who did what.
+
+
+async def _approved(services: Services, click: Click) -> None:
+    number, seen = decided(click.value)
+    await services.campaigns.approve(click.actor, number, seen)
+
+
+async def _rejected(services: Services, click: Click) -> None:
+    number, seen = decided(click.value)
+    await services.campaigns.reject(click.actor, number, seen)
+
+
 COMMAND = Command(
     name="/campaign",
     about="Campaigns: look at them, start, pause, resume and cancel them.",
@@ -63,8 +88,9 @@ COMMAND = Command(
         Verb("pause", "NAME|all [reason]", "stop it; what went out after that is told", _pause),
         Verb("resume", "NAME|all", "go on where it stood", _resume),
         Verb("cancel", "NAME", "end it for good", _cancel),
+        Verb("approve", "NAME", "let a large one be started or cancelled (not for who asked)", _approve),
+        Verb("reject", "NAME", "say no to that, or take it back", _reject),
     ),
 )
 
-ACTIONS: dict[str, ClickHandler] = {}
-"""Campaigns have no card of their own; an outage's has their buttons."""
+ACTIONS: dict[str, ClickHandler] = {"campaign.approve": _approved, "campaign.reject": _rejected}

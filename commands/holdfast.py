@@ -1,21 +1,38 @@
 """`/holdfast`: what there is to type, and how everything stands; and the home tab, which shows the same live."""
 
+import re
 from datetime import UTC, datetime
 
 from bot.services.bundle import Services
 from bot.slack.blocks import View
-from bot.slack.call import Call, ClickHandler, Event, EventHandler
+from bot.slack.call import Call, Click, ClickHandler, Event, EventHandler
+from bot.slack.views import break_glass as glass_views
 from bot.slack.views import replies
 from bot.slack.views import status as views
 from commands import campaign, maintenance, notice, outage, resend, server
-from commands.words import Command, Verb, Words
+from commands.words import Command, Verb, Words, pressed
 
+_END = re.compile(r"end(\s+#?\d+)?", re.IGNORECASE)
+"""Any other text that begins so is a reason."""
 _OTHERS = tuple(module.COMMAND for module in (campaign, server, outage, resend, notice, maintenance))
 
 
 async def _status(services: Services, _: Call, words: Words) -> View:
     words.end()
     return views.report(await services.status.report())
+
+
+async def _break_glass(services: Services, call: Call, words: Words) -> View:
+    if not words.peek():
+        return glass_views.listing(await services.break_glass.held())
+    if _END.fullmatch(words.left):
+        words.maybe()
+        return glass_views.ended(await services.break_glass.end(call.actor, words.maybe_number("the break-glass")))
+    return glass_views.broken(await services.break_glass.begin(call.actor, words.rest()))
+
+
+async def _end_glass(services: Services, click: Click) -> None:
+    await services.break_glass.end(click.actor, pressed(click.value))
 
 
 class _Holdfast(Command):
@@ -26,6 +43,7 @@ class _Holdfast(Command):
             return super().help(text)
         lines = [(f"{command.name} help", command.about) for command in _OTHERS]
         lines.append((f"{self.name} status", "how everything stands"))
+        lines.append((f"{self.name} break-glass REASON", "in an emergency, when nobody who may send answers"))
         return replies.usage("Holdfast handles email outages. What to type:", lines, self.example)
 
 
@@ -33,11 +51,19 @@ COMMAND = _Holdfast(
     name="/holdfast",
     about="Holdfast itself.",
     example="/outage declare primary customers report missing mail",
-    verbs=(Verb("status", "", "how everything stands: servers, campaigns, outages, what waits for whom", _status),),
+    verbs=(
+        Verb("status", "", "how everything stands: servers, campaigns, outages, what waits for whom", _status),
+        Verb(
+            "break-glass",
+            "[REASON|end [ID]]",
+            "in an emergency: take the role sender for a while; alone: who holds it; end it again",
+            _break_glass,
+        ),
+    ),
 )
 
-ACTIONS: dict[str, ClickHandler] = {}
-"""It has no buttons."""
+ACTIONS: dict[str, ClickHandler] = {"holdfast.end": _end_glass}
+"""The button of a broken glass's card, which is edited when it is pressed."""
 
 
 async def _opened(services: Services, event: Event) -> None:

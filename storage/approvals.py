@@ -15,6 +15,10 @@ async def add(tx: Tx, approval: Approval) -> Approval:
     return approval
 
 
+async def get(tx: Tx, approval_id: int) -> Approval | None:
+    return await tx.get(Approval, approval_id, populate_existing=True)
+
+
 async def latest(tx: Tx, subject: str, subject_id: int) -> Approval | None:
     """The newest approval of a subject, decided or not, as it is in the database at this moment."""
     query = (
@@ -74,7 +78,9 @@ async def pending(tx: Tx) -> Sequence[Approval]:
 
 
 async def outage_of(tx: Tx, subject: str, subject_id: int) -> int | None:
-    """The outage that a resend or a notice belongs to."""
+    """The outage that a resend or a notice belongs to; a campaign is asked about for itself."""
+    if subject == "campaign":
+        return None
     if subject == "resend":
         return await tx.scalar(select(Resend.outage_id).where(Resend.id == subject_id))
     return await tx.scalar(select(Notice.outage_id).where(Notice.id == subject_id))

@@ -53,6 +53,11 @@ async def names(tx: Tx) -> list[str]:
     return list(await tx.scalars(select(Campaign.name).where(Campaign.kind == MAILING).order_by(Campaign.id.desc())))
 
 
+async def names_of(tx: Tx, campaign_ids: Iterable[int]) -> dict[int, str]:
+    rows = await tx.execute(select(Campaign.id, Campaign.name).where(Campaign.id.in_(list(campaign_ids))))
+    return {row.id: row.name for row in rows}
+
+
 async def placed(tx: Tx, *conditions: ColumnElement[bool], lock_servers: bool = False) -> list[Placed]:
     """Campaigns that people imported, with their servers, newest first.
 

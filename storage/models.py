@@ -491,7 +491,7 @@ class Approval(Base):
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     subject: Mapped[str] = mapped_column(String(10))
-    """resend or notice."""
+    """resend, notice or campaign."""
     subject_id: Mapped[int] = mapped_column(BigInteger, index=True)
     plan_hash: Mapped[str] = mapped_column(String(64))
     state: Mapped[str] = mapped_column(String(10), default=ApprovalState.PENDING)
@@ -705,3 +705,29 @@ class HomeTab(Base):
     note: Mapped[str | None]
     """The answer to their last click, in Slack's markup: a home tab has no other place for it."""
     noted_at: Mapped[datetime | None]
+
+
+class BreakGlass(Base):
+    """Somebody took the role sender in an emergency. Nobody has two that are not ended."""
+
+    __tablename__ = "break_glass"
+    __table_args__ = (
+        Index(
+            "ux_break_glass_unended",
+            "user_id",
+            unique=True,
+            sqlite_where=text("ended_at IS NULL"),
+            postgresql_where=text("ended_at IS NULL"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    user_id: Mapped[str] = mapped_column(String(20))
+    """Slack's id of the person."""
+    reason: Mapped[str]
+    began_at: Mapped[datetime]
+    ends_at: Mapped[datetime]
+    """It counts until then at the latest, whether anything has marked it as ended or not."""
+    ended_at: Mapped[datetime | None]
+    ended_by: Mapped[str | None]
+    """Who ended it before its time, as a message names them."""

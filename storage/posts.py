@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import func, or_, select, update
 
 from storage.db import Tx
-from storage.models import Notice, NoticeState, Outage, OutageState, Post, Resend, ResendState
+from storage.models import Approval, ApprovalState, Notice, NoticeState, Outage, OutageState, Post, Resend, ResendState
 
 _MOVING_RESENDS = (ResendState.SENDING, ResendState.PAUSING)
 
@@ -72,11 +72,17 @@ async def get(tx: Tx, key: str) -> Post | None:
 
 
 async def live(tx: Tx) -> Sequence[Post]:
-    """Posted cards of what changes by itself: outages under way, resends and notices that are sending."""
+    """Posted cards of what changes by itself: outages under way, resends and notices that are sending, and campaigns
+    that go on while a second person is asked.
+    """
     outages = await tx.scalars(select(Outage.id).where(Outage.state != OutageState.RESOLVED))
     resends = await tx.scalars(select(Resend.id).where(Resend.state.in_(_MOVING_RESENDS)))
     notices = await tx.scalars(select(Notice.id).where(Notice.state == NoticeState.SENDING))
+    asks = await tx.scalars(
+        select(Approval.id).where(Approval.subject == "campaign", Approval.state == ApprovalState.PENDING)
+    )
     keys = [
+        *(f"ask:{each}" for each in asks),
         *(f"outage:{each}" for each in outages),
         *(f"resend:{each}" for each in resends),
         *(f"notice:{each}" for each in notices),

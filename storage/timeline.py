@@ -1,14 +1,18 @@
 """The timeline and the Slack posts that follow from it, written in the caller's transaction."""
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import or_, select, update
 
 from storage.db import Tx
-from storage.models import Post, Timeline
+from storage.models import BreakGlass, Post, Timeline
+
+# Services name a person by id or by mention.
+_PERSON = re.compile(r"(?:<@)?([UW][A-Z0-9]+)>?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -33,14 +37,35 @@ async def record(
 ) -> Timeline:
     """Write one entry. With `post` it is also announced: in the thread of its outage (or of `parent`, a post's key),
     or in the channel when it has neither.
+
+    What somebody does while they hold a broken glass is marked with it, `data["break_glass"]`, and shown on its card.
     """
-    row = Timeline(**vars(entry))
+    glass_id = await _glass_of(tx, entry)
+    marked = entry if glass_id is None else replace(entry, data=entry.data | {"break_glass": glass_id})
+    row = Timeline(**vars(marked))
     tx.add(row)
     await tx.flush()
     if post:
         thread = parent or (f"outage:{entry.outage_id}" if entry.outage_id else None)
         await ensure_post(tx, f"timeline:{row.id}", entry.at, parent=thread, broadcast=broadcast)
+    if glass_id is not None:
+        await touch_post(tx, f"glass:{glass_id}")
     return row
+
+
+async def _glass_of(tx: Tx, entry: Entry) -> int | None:
+    """The broken glass in force that the actor, a person in Slack, holds at that moment."""
+    person = _PERSON.fullmatch(entry.actor)
+    if person is None:
+        return None
+    return await tx.scalar(
+        select(BreakGlass.id).where(
+            BreakGlass.user_id == person[1],
+            BreakGlass.began_at <= entry.at,
+            BreakGlass.ends_at > entry.at,
+            or_(BreakGlass.ended_at.is_(None), BreakGlass.ended_at > entry.at),
+        )
+    )
 
 
 async def ensure_post(tx: Tx, key: str, at: datetime, *, parent: str | None = None, broadcast: bool = False) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
-from bot.access import HOLDFAST, PERMISSIONS, Access, Actor
+from bot.access import HOLDFAST, Access, Actor
 from bot.config import Settings
 from bot.errors import NotAllowedError, NotFoundError, WrongStateError
 from bot.services.words import moment
@@ -13,11 +13,12 @@ from storage.db import Tx
 from storage.models import Approval, ApprovalState
 from storage.timeline import Entry
 
-Subject = Literal["resend", "notice"]
+Subject = Literal["resend", "notice", "campaign"]
 
 _ASK_AGAIN: dict[str, str] = {
     "resend": "Ask again with /resend plan.",
     "notice": "Ask again with /notice send.",
+    "campaign": "Ask again with /campaign start or /campaign cancel.",
 }
 
 
@@ -30,8 +31,6 @@ class Approvals:
 
     def __init__(self, settings: Settings, access: Access) -> None:
         self._settings = settings.approvals
-        self._roles = settings.roles
-        self._admins = settings.admins
         self._access = access
 
     async def request(
@@ -86,7 +85,7 @@ class Approvals:
                 "Nothing was decided: look at the newest message and decide there."
             )
         if approve:
-            self.check_second_person(actor, approval.requested_by, recipients)
+            self.check_second_person(actor, approval.requested_by, recipients, asked=subject == "campaign")
         state = ApprovalState.APPROVED if approve else ApprovalState.REJECTED
         won = await approvals.settle(tx, approval.id, state, by=actor.mention, at=at, choice=choice)
         decided = await approvals.latest(tx, subject, subject_id)
@@ -95,23 +94,23 @@ class Approvals:
             _check_pending(decided or approval, at)
         return decided or approval
 
-    def check_second_person(self, actor: Actor, requested_by: str, recipients: int) -> None:
-        """Raises NotAllowedError when who asked would approve, unless the settings allow it for so few recipients."""
+    def check_second_person(self, actor: Actor, requested_by: str, recipients: int, *, asked: bool = False) -> None:
+        """Raises NotAllowedError when who asked would approve, unless the settings allow it for so few recipients.
+
+        `asked`: it was only asked because there are too many for one person.
+        """
         # By the id, where there is one: whoever changes their name stays the same person.
         if requested_by not in {actor.mention, actor.name} and not requested_by.startswith(f"<@{actor.id}>"):
             return
-        alone = self._settings.second_person_above
-        if 0 < recipients <= alone:
+        alone = 0 if asked else self._settings.second_person_above
+        if 0 < recipients <= alone and self._access.glass_of(actor) is None:
             return
         limit = f" Up to {alone:,} recipients one may approve alone; these are {recipients:,}." if alone else ""
         raise NotAllowedError(f"You asked for this; somebody else must approve.{limit}")
 
     def holders(self, permission: str) -> tuple[str, ...]:
         """Who may, as messages name them: mentions, or `everybody`. Empty when nobody has the role."""
-        members = [*getattr(self._roles, PERMISSIONS[permission]), *self._roles.admin, *self._admins]
-        if "*" in members:
-            return ("everybody",)
-        return tuple(dict.fromkeys(f"<@{member}>" for member in members))
+        return self._access.holders(permission)
 
     async def latest(self, tx: Tx, subject: Subject, subject_id: int) -> Approval | None:
         return await approvals.latest(tx, subject, subject_id)
@@ -134,7 +133,8 @@ class Approvals:
     async def _announce_expiry(self, tx: Tx, approval: Approval, at: datetime) -> None:
         """The card shows it, and its thread says it."""
         subject, number = approval.subject, approval.subject_id
-        card = f"{subject}:{number}"
+        # A campaign can be asked about again and again, and each question has a card of its own.
+        card = f"ask:{approval.id}" if subject == "campaign" else f"{subject}:{number}"
         outage_id = await approvals.outage_of(tx, subject, number)
         await timeline.ensure_post(tx, card, at, parent=f"outage:{outage_id}" if outage_id else None)
         entry = Entry(
@@ -143,6 +143,7 @@ class Approvals:
             actor=HOLDFAST.name,
             at=at,
             outage_id=outage_id,
+            campaign_id=number if subject == "campaign" else None,
             resend_id=number if subject == "resend" else None,
             notice_id=number if subject == "notice" else None,
         )

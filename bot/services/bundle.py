@@ -6,6 +6,7 @@ from bot.access import Access
 from bot.config import Settings
 from bot.services.action_items import ActionItems
 from bot.services.approvals import Approvals
+from bot.services.break_glass import BreakGlasses
 from bot.services.campaigns import Campaigns
 from bot.services.home import Home
 from bot.services.importing import Importing
@@ -31,6 +32,7 @@ class Services:
     servers: Servers
     outages: Outages
     approvals: Approvals
+    break_glass: BreakGlasses
     resends: Resends
     notices: Notices
     maintenance: MaintenanceWindows
@@ -41,7 +43,7 @@ class Services:
 
 
 def build(db: Database, settings: Settings) -> Services:
-    access = Access(settings.roles, settings.admins)
+    access = Access(settings.roles, settings.admins, settings.break_glass)
     campaigns = Campaigns(db, settings, access)
     servers = Servers(db, settings, access)
     outages = Outages(db, settings, access, campaigns, servers)
@@ -57,6 +59,7 @@ def build(db: Database, settings: Settings) -> Services:
         servers=servers,
         outages=outages,
         approvals=approvals,
+        break_glass=BreakGlasses(db, settings, access),
         resends=resends,
         notices=notices,
         maintenance=MaintenanceWindows(db, settings, access, campaigns, servers, outages),

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from bot.errors import WrongStateError
 from bot.services.words import joined, moment, number
-from storage.models import Campaign, CampaignState, DeliveryStatus, Hold, Server
+from storage.models import Approval, Campaign, CampaignState, DeliveryStatus, Hold, Server
 
 # Which verbs each state allows. What is not allowed has its sentence in `check`.
 ALLOWED: dict[str, frozenset[str]] = {
@@ -48,6 +48,8 @@ class CampaignStatus:
     obstacle: str | None
     """A sentence that says why it could not be sent now; None when it could, or has ended."""
     sender_alive: bool
+    asked: Approval | None = None
+    """What waits for a second person: that it is started, or cancelled."""
 
     @property
     def to_go(self) -> int:

@@ -10,6 +10,8 @@ from bot.clock import now
 from bot.config import Settings
 from bot.errors import NotFoundError, WrongStateError
 from bot.services import holding
+from bot.services.approvals import ExpiredError
+from bot.services.campaign_asking import AskStatus, CampaignAsking, ChangedError
 from bot.services.campaign_results import (
     CampaignRow,
     CampaignStatus,
@@ -45,6 +47,7 @@ class Campaigns:
         self._db = db
         self._settings = settings
         self._access = access
+        self._asking = CampaignAsking(settings, access)
 
     # For other services, inside their transaction.
     hold = staticmethod(holding.hold)
@@ -65,6 +68,7 @@ class Campaigns:
             outages = await campaigns.outages_of(tx, [campaign.id])
             obstacles = await holding.Obstacles.read(tx, at)
             sender_alive = await workers.alive(tx, at)
+            asked = await self._asking.pending(tx, campaign.id)
         ended = campaign.state in {CampaignState.FINISHED, CampaignState.CANCELLED}
         return CampaignStatus(
             campaign=campaign,
@@ -77,31 +81,86 @@ class Campaigns:
             hold=hold_phrase(campaign, at),
             obstacle=None if ended else obstacles.of(placed),
             sender_alive=sender_alive,
+            asked=asked,
         )
 
     async def start(self, actor: Actor, word: str) -> MoveResult:
-        """Begin to send a scheduled campaign. Raises WrongStateError when it is not one, or cannot be sent now."""
+        """Begin to send a scheduled campaign, or ask a second person when it is a large one.
+
+        Raises WrongStateError when it is not one, or cannot be sent now.
+        """
         self._access.require(actor, "campaign.start")
         at = now()
         async with self._db.transaction() as tx:
             placed = await _find(tx, word, lock=True)
-            campaign = placed.campaign
-            check("start", campaign, at)
+            check("start", placed.campaign, at)
             _check_way(placed, await holding.Obstacles.read(tx, at), "was not started")
-            started = await campaigns.move(
-                tx,
-                [campaign.id],
-                [CampaignState.SCHEDULED],
-                state=CampaignState.SENDING,
-                wish=CampaignState.SENDING,
-                started_at=at,
-                **holding.wished(actor, at),
-            )
-            await _check_won("start", campaign, started, tx, at)
-            await _record(tx, actor, at, "start", "started", started)
-            moved = await _moved(tx, started, {campaign.id: CampaignState.SCHEDULED})
-            alive = await workers.alive(tx, at)
+            if self._asking.is_needed(placed.campaign):
+                return MoveResult(
+                    [], await self._asking.ask(tx, actor, "start", placed, at), await workers.alive(tx, at)
+                )
+            return await self._start(tx, actor, placed, at)
+
+    async def _start(
+        self, tx: Tx, actor: Actor, placed: Placed, at: datetime, past: str = "started", reason: str = ""
+    ) -> MoveResult:
+        campaign = placed.campaign
+        check("start", campaign, at)
+        _check_way(placed, await holding.Obstacles.read(tx, at), "was not started")
+        started = await campaigns.move(
+            tx,
+            [campaign.id],
+            [CampaignState.SCHEDULED],
+            state=CampaignState.SENDING,
+            wish=CampaignState.SENDING,
+            started_at=at,
+            **holding.wished(actor, at),
+        )
+        await _check_won("start", campaign, started, tx, at)
+        await self._asking.withdraw(tx, campaign.id, at)
+        await _record(tx, actor, at, "start", past, started, reason)
+        moved = await _moved(tx, started, {campaign.id: CampaignState.SCHEDULED})
+        alive = await workers.alive(tx, at)
         return MoveResult(moved, start_text(moved[0], placed.carrier.name, alive=alive), alive)
+
+    async def approve(self, actor: Actor, which: str | int, seen_hash: str | None = None) -> MoveResult:
+        """As a second person, let a large campaign be started or cancelled. `which`: its name, or its id.
+
+        `seen_hash` is what the person saw; None: as it is now. Raises NotAllowedError and WrongStateError.
+        """
+        self._access.require(actor, "campaign.approve")
+        at = now()
+        late: WrongStateError
+        async with self._db.transaction() as tx:
+            placed = await _which(tx, which)
+            try:
+                deed, asked = await self._asking.settle(tx, actor, placed, seen_hash, at, approve=True)
+            except (ExpiredError, ChangedError) as error:
+                late = error  # leaving the block in order keeps what was written about it
+            else:
+                carry_out = self._start if deed == "start" else self._cancel
+                past = f"approved and {'started' if deed == 'start' else 'cancelled'}"
+                return await carry_out(tx, actor, placed, at, past, f"asked for by {asked.requested_by}")
+        raise late
+
+    async def reject(self, actor: Actor, which: str | int, seen_hash: str | None = None) -> str:
+        """Say no, or take back what one asked for oneself; the sentence that says so. Raises as `approve`."""
+        at = now()
+        late: WrongStateError
+        async with self._db.transaction() as tx:
+            placed = await _which(tx, which)
+            try:
+                deed, _ = await self._asking.settle(tx, actor, placed, seen_hash, at, approve=False)
+            except ExpiredError as error:
+                late = error
+            else:
+                past = "started" if deed == "start" else "cancelled"
+                return f"{placed.campaign.name} is not {past}. To ask again: /campaign {deed} {placed.campaign.name}"
+        raise late
+
+    async def asked(self, approval_id: int) -> AskStatus:
+        """The question to a second person. Raises NotFoundError."""
+        return await self._asking.status(self._db, approval_id)
 
     async def pause(self, actor: Actor, word: str, reason: str = "") -> PauseResult:
         """Stop one campaign, or `all` that are sending. The sender confirms when nothing is in flight any more.
@@ -152,18 +211,29 @@ class Campaigns:
         return ResumeResult(moved, resume_text(moved, refused, alive=alive), alive, refused)
 
     async def cancel(self, actor: Actor, word: str) -> MoveResult:
-        """End a campaign for good: what was not sent yet is not sent any more."""
+        """End a campaign for good: what was not sent yet is not sent any more. A second person approves a large one."""
         self._access.require(actor, "campaign.cancel")
         at = now()
         async with self._db.transaction() as tx:
-            campaign = (await _find(tx, word)).campaign
-            check("cancel", campaign, at)
-            before = {campaign.id: campaign.state}
-            cancelled = await _cancel(tx, actor, campaign.id, at)
-            await _check_won("cancel", campaign, cancelled, tx, at)
-            await _record(tx, actor, at, "cancel", "cancelled", cancelled)
-            moved = await _moved(tx, cancelled, before)
-            alive = await workers.alive(tx, at)
+            placed = await _find(tx, word)
+            check("cancel", placed.campaign, at)
+            if self._asking.is_needed(placed.campaign):
+                text = await self._asking.ask(tx, actor, "cancel", placed, at)
+                return MoveResult([], text, await workers.alive(tx, at))
+            return await self._cancel(tx, actor, placed, at)
+
+    async def _cancel(
+        self, tx: Tx, actor: Actor, placed: Placed, at: datetime, past: str = "cancelled", reason: str = ""
+    ) -> MoveResult:
+        campaign = placed.campaign
+        check("cancel", campaign, at)
+        before = {campaign.id: campaign.state}
+        cancelled = await _cancel(tx, actor, campaign.id, at)
+        await _check_won("cancel", campaign, cancelled, tx, at)
+        await self._asking.withdraw(tx, campaign.id, at)
+        await _record(tx, actor, at, "cancel", past, cancelled, reason)
+        moved = await _moved(tx, cancelled, before)
+        alive = await workers.alive(tx, at)
         return MoveResult(moved, cancel_text(moved[0], alive=alive), alive)
 
     async def list(self) -> list[CampaignRow]:
@@ -195,6 +265,15 @@ async def _find(tx: Tx, word: str, *, lock: bool = False) -> Placed:
     if found is None:
         raise NotFoundError(f"The campaign {name} has just been deleted.")
     return found
+
+
+async def _which(tx: Tx, which: str | int) -> Placed:
+    if isinstance(which, str):
+        return await _find(tx, which, lock=True)
+    found = await campaigns.placed_by_id(tx, [which], lock_servers=True)
+    if not found:
+        raise NotFoundError(f"There is no campaign with the number {which}.")
+    return found[0]
 
 
 def _check_way(placed: Placed, obstacles: holding.Obstacles, what: str) -> None:

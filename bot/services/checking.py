@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from bot.access import is_group
 from bot.clock import now
 from bot.config import Settings
 from bot.errors import SHOWABLE
@@ -79,7 +80,7 @@ def _roles(settings: Settings) -> list[Finding]:
         )
         return [Finding("roles", ok=False, sentence=sentence)]
     approvers = {*settings.roles.approver, *admins}
-    if len(approvers) > 1 or "*" in approvers:
+    if len(approvers) > 1 or "*" in approvers or any(is_group(each) for each in approvers):
         return [Finding("roles", ok=True, sentence="Somebody may start campaigns, and somebody else may approve.")]
     sentence = f"Only {next(iter(approvers))} may approve, so what they ask for themselves waits. Add another approver."
     return [Finding("roles", ok=True, sentence=sentence)]

@@ -2,14 +2,14 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 
 from bot.clock import now
 from bot.config import Settings
 from bot.services.server_results import effective_state
-from storage import approvals, maintenance, outages, posts, servers, status, workers
+from storage import approvals, campaigns, maintenance, outages, posts, servers, status, workers
 from storage.db import Database
 from storage.models import Approval, Maintenance, Outage
 from storage.posts import Trouble
@@ -41,6 +41,8 @@ class StatusReport:
     database: str
     """SQLite or PostgreSQL."""
     at: datetime
+    asked: Mapping[int, str] = field(default_factory=dict)
+    """The names of the campaigns that wait for an approval, by id."""
 
     @property
     def calm(self) -> bool:
@@ -62,13 +64,15 @@ class Status:
             unresolved = await outages.unresolved(tx)
             on = await outages.server_names(tx, [outage.id for outage in unresolved])
             ahead = await maintenance.in_states(tx, maintenance.AHEAD)
+            pending = await approvals.pending(tx)
+            asked = await campaigns.names_of(tx, [each.subject_id for each in pending if each.subject == "campaign"])
             return StatusReport(
                 servers=Counter(effective_state(server, windows.get(server.id)) for server in known),
                 campaigns=await status.campaigns_by_state(tx),
                 outages=tuple((outage, tuple(on[outage.id])) for outage in unresolved),
                 resends=await status.resends_by_state(tx),
                 notices=await status.notices_by_state(tx),
-                approvals=tuple(await approvals.pending(tx)),
+                approvals=tuple(pending),
                 maintenance=tuple((window, names[window.server_id]) for window in ahead),
                 sender_runs=await workers.alive(tx, at),
                 posts=await posts.trouble(tx),
@@ -76,6 +80,7 @@ class Status:
                 version=own_version(),
                 database="SQLite" if self._db.is_sqlite else "PostgreSQL",
                 at=at,
+                asked=asked,
             )
 
 

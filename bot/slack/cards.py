@@ -3,6 +3,8 @@
 from bot.services.bundle import Services
 from bot.slack.announcer import Renderer
 from bot.slack.blocks import View
+from bot.slack.views import break_glass as glass_views
+from bot.slack.views import campaign_asking as asking_views
 from bot.slack.views import maintenance as maintenance_views
 from bot.slack.views import notice as notice_views
 from bot.slack.views import outage as outage_views
@@ -31,6 +33,14 @@ async def _maintenance(services: Services, window_id: int) -> View:
     return maintenance_views.card(await services.maintenance.status(window_id))
 
 
+async def _glass(services: Services, glass_id: int) -> View:
+    return glass_views.card(await services.break_glass.status(glass_id))
+
+
+async def _ask(services: Services, approval_id: int) -> View:
+    return asking_views.card(await services.campaigns.asked(approval_id))
+
+
 async def _entry(services: Services, entry_id: int) -> View | None:
     async with services.db.read() as tx:
         row = await timeline.get(tx, entry_id)
@@ -43,6 +53,8 @@ CARDS: dict[str, Renderer] = {
     "resend": _resend,
     "notice": _notice,
     "maintenance": _maintenance,
+    "glass": _glass,
+    "ask": _ask,
     "timeline": _entry,
 }
 """`kind` of a post's key -> how it is drawn."""

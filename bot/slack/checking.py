@@ -11,6 +11,7 @@ from bot.services.checking import Finding
 from bot.services.words import joined
 from bot.slack.answering import SLACK_ERRORS, reason
 from bot.slack.channel import ChannelError, HomeChannel
+from bot.slack.groups import check_groups
 from bot.slack.setbacks import judge
 from bot.slack.tokens import bot_token_of
 from storage.db import Database
@@ -27,6 +28,7 @@ SCOPES: Mapping[str, str] = {
     "pins:read": "to put pinned messages into the timeline",
     "reactions:read": "to put messages with :round_pushpin: into the timeline",
     "users:read": "to know people's names and time zones",
+    "usergroups:read": "to know who is in the user groups of the roles",
 }
 """What the bot token must allow, and why; the same as in manifest.yml."""
 _PATIENCE = 10  # seconds for one call
@@ -52,7 +54,9 @@ async def check_slack(settings: Settings) -> list[Finding]:
         said = _said(error, settings.install_url)
         return [Finding("bot token", ok=False, sentence=said), *found, _unasked_channel(settings)]
     sentence = f"Slack knows it as {who.get('user')} in the workspace {who.get('team')}."
-    return [Finding("bot token", ok=True, sentence=sentence), _scopes(who), *found, await _channel(client, settings)]
+    groups = await check_groups(client, settings)
+    token_found = Finding("bot token", ok=True, sentence=sentence)
+    return [token_found, _scopes(who), *groups, *found, await _channel(client, settings)]
 
 
 async def _bot_token(settings: Settings) -> str | None:

@@ -20,12 +20,13 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.access import Actor
 from bot.clock import now
-from bot.errors import SHOWABLE
+from bot.errors import SHOWABLE, RoleMissingError
 from bot.services.bundle import Services
 from bot.slack.answering import Answers
 from bot.slack.blocks import View, escape
 from bot.slack.call import Call, Click, ClickHandler, Event, EventHandler, Handler
 from bot.slack.events import event_payload, is_our_own, is_removal
+from bot.slack.groups import UserGroups
 from bot.slack.home import HomeTabs
 from bot.slack.inbox import Inbox
 from bot.slack.messages import Messages
@@ -73,6 +74,7 @@ class Edge:
         self._removed = removed
         self._inbox = Inbox(services.db)
         self._people = People(self._workspaces)
+        self._groups = UserGroups(client, services.access)
         self._answers = Answers(self._workspaces)
         self._messages = Messages(client)
         self._home = home
@@ -109,6 +111,7 @@ class Edge:
         What had not begun is carried out when it is recent. What had begun may be done or not: repeating it could
         do it twice, so whoever asked is told and decides. Raises StorageError.
         """
+        await self._groups.refresh()
         for left in await self._inbox.unfinished():
             timely = now() - left.at <= STILL_TIMELY
             _log.info("taken up after a restart", key=left.arrival.key, begun=left.begun, timely=timely)
@@ -131,6 +134,7 @@ class Edge:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._people.close()
+        await self._groups.close()
         await self._inbox.close()
 
     # What Slack delivers
@@ -231,6 +235,7 @@ class Edge:
         if arrival.kind == "event" and is_removal(payload["event"]):
             await self._remove(payload)
             return None
+        await self._learn_roles()
         team = payload.get("team_id") or payload.get("workspace_id")
         actor = await self._people.actor(payload["user_id"], payload.get("user_name", ""), team)
         if arrival.kind == "command":
@@ -281,6 +286,10 @@ class Edge:
             look=self._messages.look,
         )
         return await self.events[kind](self._services, event)
+    async def _learn_roles(self) -> None:
+        """As they are at the click, not as they were when the message with the button was posted."""
+        await self._groups.refresh()
+        await self._services.break_glass.refresh()
 
     async def _tell_interrupted(self, arrival: Arrival, *, begun: bool) -> None:
         what = f"`{escape(_typed(arrival))}`"
@@ -360,4 +369,6 @@ def _broken(arrival: Arrival) -> str:
 
 def _sentence(error: Exception) -> str:
     """What a person typed may be part of it: it must not call the whole channel."""
+    if isinstance(error, RoleMissingError):
+        return str(error)
     return str(error).replace("<!", "&lt;!")

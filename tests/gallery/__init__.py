@@ -8,16 +8,17 @@ noun, and a new noun a line in GROUPS.
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.gallery import answers, campaigns, maintenance, notices, outages, resends, servers
+from tests.gallery import answers, asking, campaigns, maintenance, notices, outages, resends, roles, servers
 from tests.gallery.scene import Scenes, problems, text_of
 
 GROUPS: Mapping[str, Scenes] = {
     "outages": outages.SCENES,
-    "campaigns": campaigns.SCENES,
+    "campaigns": {**campaigns.SCENES, **asking.SCENES},
     "servers": servers.SCENES,
     "resends": resends.SCENES,
     "notices": notices.SCENES,
     "maintenance": maintenance.SCENES,
+    "roles": roles.SCENES,
     "answers": answers.SCENES,
 }
 FOLDER = Path(__file__).parents[1] / "data" / "gallery"

@@ -72,6 +72,7 @@ REPORTS: dict[str, StatusReport] = {
         approvals=tuple(approval("resend", subject_id=number) for number in range(1, 501)),
         maintenance=tuple(window(number) for number in range(1, 501)),
     ),
+    "a large campaign waits": report(approvals=(approval("campaign", subject_id=7),), asked={7: "spring-sale"}),
     "posts on their way": report(posts=Trouble(1, None, None)),
     "no sender": report(sender_runs=False),
     "Slack is away": report(posts=AWAY),

@@ -8,7 +8,7 @@ from bot.services.campaign_results import CampaignRow, CampaignStatus, Moved
 from bot.slack.views import campaigns, replies
 from storage.models import Campaign, Hold
 from tests.gallery.scene import Scenes, each
-from tests.gallery.things import HOSTILE, MARIA, NIGHT, campaign, counts, server
+from tests.gallery.things import HOSTILE, MARIA, NIGHT, approval, campaign, counts, server
 
 STATES = ("finished", "paused", "sending", "scheduled", "cancelled", "pausing")
 
@@ -57,6 +57,9 @@ def known(row: Campaign | None = None, **changes: Any) -> CampaignStatus:
 HELD = "held by outage #3 since 03:12 UTC: primary is down"
 DOWN = "primary is down."
 STATUSES: dict[str, CampaignStatus] = {
+    "a second person has to let it begin": known(
+        campaign(state="scheduled", recipients=20_000), asked=approval("campaign", plan_hash="start-ab", subject_id=7)
+    ),
     "sending": known(),
     "sending through the backup": known(carrier=server("backup", id=2)),
     "sending, no data yet": known(rate_per_minute=None, remaining=None),

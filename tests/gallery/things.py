@@ -8,7 +8,7 @@ from storage.models import Approval, Campaign, DeliveryStatus, Server
 
 NIGHT = datetime(2026, 5, 4, 3, 12, tzinfo=UTC)
 ANA, BEN, MARIA = "<@U0ANA>", "<@U0BEN>", "<@U0MARIA>"
-NAMES: Mapping[str, str] = {"U0ANA": "Ana", "U0BEN": "Ben", "U0MARIA": "María"}
+NAMES: Mapping[str, str] = {"U0ANA": "Ana", "U0BEN": "Ben", "U0MARIA": "María", "S0SENDERS": "email-senders"}
 HASH = "ab" * 32
 # What people and servers may write: calls of a whole channel, links, markup, emoji, letters from right to left.
 HOSTILE = "<!channel> <https://evil.example|click> *bold* & `code` 🎉 شكرا"

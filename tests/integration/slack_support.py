@@ -145,6 +145,14 @@ async def office(db: Database, folder: Path, *, socket: bool = True) -> AsyncIte
 
 
 @asynccontextmanager
+async def listening(slack: FakeSlack, edge: Edge) -> AsyncIterator[None]:
+    """What people type and press reaches this edge, over Socket Mode."""
+    async with _socket(slack, edge):
+        yield
+        await edge.close()
+
+
+@asynccontextmanager
 async def _socket(slack: FakeSlack, edge: Edge) -> AsyncIterator[None]:
     web = AsyncWebClient(token=slack.app_token, base_url=slack.api_url)
     handler = AsyncSocketModeHandler(edge.bolt(), slack.app_token, web_client=web)

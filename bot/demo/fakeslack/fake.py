@@ -5,6 +5,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from bot.demo.fakeslack import payloads
+from bot.clock import now
 from bot.demo.fakeslack.delivery import Delivery, Postman
 from bot.demo.fakeslack.faults import Fault, Faults
 from bot.demo.fakeslack.handles import Handles
@@ -163,6 +164,11 @@ class FakeSlack(People):
         group = UserGroup(self.workspace.new_id("S"), handle, name or handle.title(), [each.id for each in users])
         self.workspace.usergroups[group.id] = group
         return group
+
+    def disable_usergroup(self, group: UserGroup) -> None:
+        """Somebody switches it off; its members stay listed with it."""
+        group.disabled_at = int(now().timestamp())
+        self.workspace.changed()
 
     def direct(self, user: User) -> Channel:
         """The direct messages between the bot and this person."""

@@ -106,7 +106,7 @@ def usergroup_json(group: UserGroup, workspace: Workspace, *, users: bool) -> Js
         "is_usergroup": True,
         "name": group.name,
         "handle": group.handle,
-        "date_delete": 0,
+        "date_delete": group.disabled_at,
         "user_count": len(group.users),
     }
     return shape | ({"users": list(group.users)} if users else {})

@@ -143,15 +143,15 @@ def users_lookup(call: Call) -> Json:
 
 @method("usergroups.list", scopes="usergroups:read", takes="include_count include_disabled include_users")
 def usergroups_list(call: Call) -> Json:
-    groups = call.workspace.usergroups.values()
-    users = call.flag("include_users")
+    disabled, users = call.flag("include_disabled"), call.flag("include_users")
+    groups = [each for each in call.workspace.usergroups.values() if disabled or not each.disabled_at]
     return {"usergroups": [usergroup_json(each, call.workspace, users=users) for each in groups]}
 
 
 @method("usergroups.users.list", scopes="usergroups:read", needs="usergroup", takes="include_disabled")
 def usergroups_users(call: Call) -> Json:
     group = call.workspace.usergroups.get(str(call.args["usergroup"]))
-    if group is None:
+    if group is None or (group.disabled_at and not call.flag("include_disabled")):
         raise SlackRefusesError("no_such_subteam")
     return {"users": list(group.users)}
 

@@ -145,6 +145,8 @@ class UserGroup:
     handle: str
     name: str
     users: list[str]
+    disabled_at: int = 0
+    """When somebody switched it off, in seconds of Unix time; 0: it is in use."""
 
 
 class Bell:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from bot.services.campaign_asking import deed_of
 from bot.services.campaign_results import CampaignRow, CampaignStatus
 from bot.services.words import joined
 from bot.slack import blocks
@@ -113,6 +114,11 @@ def status(shown: CampaignStatus, unknown: Sequence[str] = ()) -> View:
     body.append(bar(done, campaign.recipients))
     if shown.obstacle:
         body.append(f"⚠️ {safe(shown.obstacle)}")
+    if shown.asked is not None:
+        body.append(
+            f"🟡 {safe(shown.asked.requested_by)} asks to {deed_of(shown.asked)} it, which a second person has to "
+            f"approve until {blocks.time(shown.asked.expires_at)}: /campaign approve {escape(campaign.name)}"
+        )
     if shown.outage_id is not None:
         body.append(f"It is part of outage #{shown.outage_id}: /outage status #{shown.outage_id}")
     if not shown.sender_alive and campaign.state in {CampaignState.SENDING, CampaignState.PAUSING}:

@@ -7,7 +7,7 @@ from bot.services.when import lasting
 from bot.services.words import joined
 from bot.slack import blocks
 from bot.slack.blocks import Block, View, bar, button, count, escape
-from bot.slack.views.timeline import safe
+from bot.slack.views.timeline import holder, safe
 from storage.models import ApprovalState, Notice, NoticeState
 
 NO_DATA = "no data"
@@ -218,7 +218,7 @@ def _who_decides(status: NoticeStatus) -> str:
     until = f" until {blocks.time(status.approval.expires_at)}" if status.approval else ""
     if not status.approvers:
         return f"{asked}*Waits for an approval*{until}. Nobody has the role approver yet: add it to holdfast.toml."
-    return f"{asked}*Waits for an approval*{until} by {joined([safe(each) for each in status.approvers], 'or')}."
+    return f"{asked}*Waits for an approval*{until} by {joined([holder(each) for each in status.approvers], 'or')}."
 
 
 def _results(status: NoticeStatus) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ from bot.services.when import lasting
 from bot.services.words import joined
 from bot.slack import blocks
 from bot.slack.blocks import Block, View, bar, button, count, escape
-from bot.slack.views.timeline import safe
+from bot.slack.views.timeline import holder, safe
 from storage.models import Resend, ResendState
 
 NO_DATA = "no data"
@@ -260,7 +260,7 @@ def _who_decides(status: ResendStatus) -> str:
     until = f" until {blocks.time(status.approval.expires_at)}" if status.approval else ""
     if not status.approvers:
         return f"*Waits for an approval*{until}. Nobody has the role approver yet: add it to holdfast.toml."
-    return f"*Waits for an approval*{until} by {joined([safe(each) for each in status.approvers], 'or')}."
+    return f"*Waits for an approval*{until} by {joined([holder(each) for each in status.approvers], 'or')}."
 
 
 def _decisions(status: ResendStatus) -> list[Block]:

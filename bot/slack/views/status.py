@@ -63,17 +63,18 @@ def _outages(shown: StatusReport) -> list[str]:
 
 
 def _waiting(shown: StatusReport) -> list[str]:
-    lines = [_approval(each) for each in shown.approvals[:_MOST]]
+    lines = [_approval(each, shown.asked) for each in shown.approvals[:_MOST]]
     more = len(shown.approvals) - _MOST
     return [*lines, f"and {more} more: /resend list, /notice list"] if more > 0 else lines
 
 
-def _approval(approval: Approval) -> str:
+def _approval(approval: Approval, asked: Mapping[int, str]) -> str:
     look = "preview" if approval.subject == "notice" else "status"
+    which = escape(asked.get(approval.subject_id, "")) if approval.subject == "campaign" else f"{approval.subject_id}"
     return (
-        f"🟡 *{approval.subject.capitalize()} {approval.subject_id}* waits for an approval until "
+        f"🟡 *{approval.subject.capitalize()} {which}* waits for an approval until "
         f"{blocks.time(approval.expires_at)}, asked by {safe(approval.requested_by)}: "
-        f"/{approval.subject} {look} {approval.subject_id}"
+        f"/{approval.subject} {look} {which}"
     )
 
 

@@ -7,6 +7,7 @@ from storage.models import Timeline
 
 # A person's mention and a date are ours to keep; a call of the whole channel is nobody's.
 _KEPT = re.compile(r"(<@[UW][A-Z0-9]+>|<!date\^[^<>]*>)", re.ASCII)
+_GROUP = re.compile(r"<!subteam\^S[A-Z0-9]+>", re.ASCII)
 _NOTIFICATION_MAX = 500
 
 
@@ -14,6 +15,11 @@ def safe(text: str) -> str:
     """Escape all markup but mentions of persons and dates: a timeline's sentence has our words and theirs."""
     parts = _KEPT.split(text)
     return "".join(part if index % 2 else escape(part) for index, part in enumerate(parts))
+
+
+def holder(name: str) -> str:
+    """Who has a role, as bot/access.py names them. Only the settings say that, so a user group may be called."""
+    return name if _GROUP.fullmatch(name) else safe(name)
 
 
 def entry(row: Timeline) -> View:
