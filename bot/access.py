@@ -60,8 +60,11 @@ PERMISSIONS: dict[str, Role] = {
     "notice.approve": Role.APPROVER,
     "maintenance.schedule": Role.RESPONDER,
     "maintenance.cancel": Role.RESPONDER,
+    "audit.export": Role.APPROVER,
 }
-OPEN = frozenset({"look", "outage.declare", "outage.acknowledge", "outage.update"})
+OPEN = frozenset({
+    "look", "outage.declare", "outage.acknowledge", "outage.update", "audit.read", "holdfast.check",
+})  # fmt: skip
 
 _INCLUDES: dict[Role, frozenset[Role]] = {
     Role.RESPONDER: frozenset({Role.RESPONDER}),

@@ -5,7 +5,7 @@ from bot.slack.blocks import View
 from bot.slack.call import Call, ClickHandler
 from bot.slack.views import replies
 from bot.slack.views import status as views
-from commands import campaign, maintenance, notice, outage, resend, server
+from commands import campaign, holdfast_audit, maintenance, notice, outage, resend, server
 from commands.words import Command, Verb, Words
 
 _OTHERS = tuple(module.COMMAND for module in (campaign, server, outage, resend, notice, maintenance))
@@ -23,7 +23,7 @@ class _Holdfast(Command):
         if text.strip():
             return super().help(text)
         lines = [(f"{command.name} help", command.about) for command in _OTHERS]
-        lines.append((f"{self.name} status", "how everything stands"))
+        lines += [(self.usage(verb), verb.does) for verb in self.verbs]
         return replies.usage("Holdfast handles email outages. What to type:", lines, self.example)
 
 
@@ -31,8 +31,10 @@ COMMAND = _Holdfast(
     name="/holdfast",
     about="Holdfast itself.",
     example="/outage declare primary customers report missing mail",
-    verbs=(Verb("status", "", "how everything stands: servers, campaigns, outages, what waits for whom", _status),),
+    verbs=(
+        Verb("status", "", "how everything stands: servers, campaigns, outages, what waits for whom", _status),
+        *holdfast_audit.VERBS,
+    ),
 )
 
-ACTIONS: dict[str, ClickHandler] = {}
-"""It has no buttons."""
+ACTIONS: dict[str, ClickHandler] = {**holdfast_audit.ACTIONS}

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from bot.access import Access
 from bot.config import Settings
 from bot.services.approvals import Approvals
+from bot.services.audit import Audit
 from bot.services.campaigns import Campaigns
 from bot.services.importing import Importing
 from bot.services.maintenance import MaintenanceWindows
@@ -32,6 +33,7 @@ class Services:
     notices: Notices
     maintenance: MaintenanceWindows
     status: Status
+    audit: Audit
 
 
 def build(db: Database, settings: Settings) -> Services:
@@ -53,4 +55,5 @@ def build(db: Database, settings: Settings) -> Services:
         notices=Notices(db, settings, access, approvals),
         maintenance=MaintenanceWindows(db, settings, access, campaigns, servers, outages),
         status=Status(db, settings),
+        audit=Audit(db, access),
     )

@@ -10,6 +10,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 
 from bot.slack.blocks import View
+from bot.slack.later import InPlace
 
 SLACK_ERRORS = (SlackClientError, ClientError, TimeoutError)
 """What a call of Slack's SDK may raise when Slack refuses, is away or is slow."""
@@ -40,7 +41,8 @@ class Answers:
         if not place.get("response_url"):
             return False
         hook = AsyncWebhookClient(place["response_url"], session=self._client.session, retry_handlers=[])
-        body: dict[str, Any] = {"response_type": "ephemeral", "replace_original": False, "text": view.text}
+        in_place = isinstance(view, InPlace)
+        body: dict[str, Any] = {"response_type": "ephemeral", "replace_original": in_place, "text": view.text}
         if view.blocks:
             body["blocks"] = view.blocks
         if place.get("thread_ts"):

@@ -24,6 +24,8 @@ SCOPES: Mapping[str, str] = {
     "channels:history": "to look for a message before it is posted again",
     "groups:read": "to find a private channel",
     "groups:history": "to look for a message in a private channel",
+    "files:write": "to send the audit log as a file",
+    "im:write": "to send that file to one person alone",
     "users:read": "to know people's names and time zones",
 }
 """What the bot token must allow, and why; the same as in manifest.yml."""

@@ -18,12 +18,14 @@ from slack_bolt.authorization import AuthorizeResult
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.clock import now
-from bot.errors import SHOWABLE
+from bot.errors import SHOWABLE, NotAllowedError
 from bot.services.bundle import Services
 from bot.slack.answering import Answers
 from bot.slack.blocks import View, escape
 from bot.slack.call import Call, Click, ClickHandler, Handler
+from bot.slack.files import send_file
 from bot.slack.inbox import Inbox
+from bot.slack.later import Attached, Later
 from bot.slack.people import People
 from storage.errors import StorageError
 from storage.inbound import Arrival
@@ -184,15 +186,37 @@ class Edge:
         view: View | None
         try:
             await self._inbox.start(arrival.key)
-            view = await self._run(arrival)
+            view = await self._whole(arrival)
         except SHOWABLE as error:
             view = View(_sentence(error))
+            await self._note_refusal(arrival, error)
         except Exception:  # noqa: BLE001  the edge of the process: logged with an id that the person is given
             view = View(_broken(arrival))
         self._wake()
         if view is not None:
             await self._answers.say(arrival.payload, view)
         await self._finish(arrival.key)
+
+    async def _whole(self, arrival: Arrival) -> View | None:
+        """The last message of an answer; what comes before it has been shown by then."""
+        view = await self._run(arrival)
+        if isinstance(view, Later):
+            await self._answers.say(arrival.payload, view)
+            view = await view.then()
+        if isinstance(view, Attached):
+            await send_file(self._client, arrival.payload["user_id"], view)
+        return view
+
+    async def _note_refusal(self, arrival: Arrival, error: Exception) -> None:
+        """The audit log has what somebody may not do; that it cannot be written must not hide the refusal."""
+        if not isinstance(error, NotAllowedError):
+            return
+        payload = arrival.payload
+        try:
+            actor = await self._people.actor(payload["user_id"], payload.get("user_name", ""), payload.get("team_id"))
+            await self._services.audit.refused(actor, _tried(arrival), error)
+        except StorageError as failure:
+            _log.warning("a refusal is not in the audit log", error=str(failure))
 
     async def _run(self, arrival: Arrival) -> View | None:
         payload = arrival.payload
@@ -266,6 +290,12 @@ def _typed(arrival: Arrival) -> str:
     if arrival.kind == "command":
         return f"{payload['command']} {payload.get('text', '')}".strip()
     return str(payload["action_id"])
+
+
+def _tried(arrival: Arrival) -> str:
+    """As `_typed`, and with a button what it was about; never the hash that it carries."""
+    about = str(arrival.payload.get("value", "")).partition(":")[0] if arrival.kind == "action" else ""
+    return f"{_typed(arrival)} {about}".strip()
 
 
 def _broken(arrival: Arrival) -> str:

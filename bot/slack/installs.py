@@ -22,6 +22,7 @@ from slack_sdk.oauth.installation_store.async_installation_store import AsyncIns
 from slack_sdk.oauth.state_store.async_state_store import AsyncOAuthStateStore
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.access import HOLDFAST
 from bot.clock import now
 from bot.config import Settings
 from bot.errors import SHOWABLE, BotError
@@ -29,9 +30,10 @@ from bot.slack.answering import SLACK_ERRORS, reason
 from bot.slack.checking import SCOPES
 from bot.slack.manifest import INSTALL_PATH, REDIRECT_PATH
 from bot.slack.tokens import Vault
-from storage import installs
+from storage import installs, timeline
 from storage.db import Database
 from storage.errors import StorageError
+from storage.timeline import Entry
 
 _TIME_TO_AGREE = timedelta(minutes=10)
 _log = structlog.get_logger(__name__)
@@ -148,6 +150,9 @@ class _Store(AsyncInstallationStore):
             )
             if kept.team_id != team_id:
                 raise BotError(f"This Holdfast belongs to the workspace {kept.team} already. Nothing was changed.")
+            who = installation.user_id or HOLDFAST.id
+            text = f"<@{who}> installed Holdfast in {kept.team}." if installation.user_id else "Holdfast was installed."
+            await timeline.record(tx, Entry("slack.installed", text, who, now()), post=False)
         _log.info("installed", team=installation.team_name, by=installation.user_id)
         await self._installed(token)
 
