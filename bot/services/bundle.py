@@ -7,6 +7,7 @@ from bot.config import Settings
 from bot.services.approvals import Approvals
 from bot.services.audit import Audit
 from bot.services.campaigns import Campaigns
+from bot.services.deciding import Deciding
 from bot.services.importing import Importing
 from bot.services.maintenance import MaintenanceWindows
 from bot.services.notices import Notices
@@ -34,6 +35,7 @@ class Services:
     maintenance: MaintenanceWindows
     status: Status
     audit: Audit
+    deciding: Deciding
 
 
 def build(db: Database, settings: Settings) -> Services:
@@ -56,4 +58,5 @@ def build(db: Database, settings: Settings) -> Services:
         maintenance=MaintenanceWindows(db, settings, access, campaigns, servers, outages),
         status=Status(db, settings),
         audit=Audit(db, access),
+        deciding=Deciding(db, access, approvals),
     )
