@@ -76,9 +76,12 @@ PERMISSIONS: dict[str, Role] = {
     "maintenance.schedule": Role.RESPONDER,
     "maintenance.cancel": Role.RESPONDER,
     "glass.break": Role.RESPONDER,
+    "audit.export": Role.APPROVER,
 }
-OPEN = frozenset({"look", "outage.declare", "outage.acknowledge", "outage.update"})
-VIEWING = frozenset({"look", "outage.declare", "outage.acknowledge"})
+OPEN = frozenset({
+    "look", "outage.declare", "outage.acknowledge", "outage.update", "audit.read", "holdfast.check",
+})  # fmt: skip
+VIEWING = frozenset({"look", "outage.declare", "outage.acknowledge", "audit.read", "holdfast.check"})
 """What a viewer may."""
 
 _INCLUDES: dict[Role, frozenset[Role]] = {

@@ -18,6 +18,7 @@ from bot.access import Actor
 from bot.config import Settings, load_settings
 from bot.errors import SHOWABLE, BadInputError, SettingsError
 from bot.mail.worker import run_worker
+from bot.services.audit import is_reserved
 
 app = typer.Typer(
     name="holdfast",
@@ -111,6 +112,28 @@ def do(
     shown = asyncio.run(terminal.do(settings, _actor(name, zone), " ".join(line), ansi=sys.stdout.isatty()))
     print(shown.text)  # noqa: T201  # the answer of the command
     _aside(shown.aside)
+
+
+@app.command()
+def audit(
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="[WHO] [WHAT]", help="As after /holdfast audit: maria campaign")
+    ] = None,
+    since: Annotated[str | None, typer.Option(metavar="WHEN", help="2h, yesterday, 2026-03-01")] = None,
+    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write all of it as CSV; - is the screen.")] = None,
+    name: As = None,
+    zone: Zone = None,
+) -> None:
+    """Who did what, when, on what and from where. For example: holdfast audit campaign --since yesterday --csv a.csv"""
+    settings, actor = _settings(), _actor(name, zone)
+    line = " ".join([*(words or []), *(["since", since] if since else [])])
+    if csv is None:
+        shown = asyncio.run(terminal.do(settings, actor, f"/holdfast audit {line}", ansi=sys.stdout.isatty()))
+        print(shown.text)  # noqa: T201  # the answer of the command
+        _aside(shown.aside)
+        return
+    rows = asyncio.run(terminal.audit_file(settings, actor, line, csv))
+    _aside(f"{rows:,} {'row' if rows == 1 else 'rows'} of the audit log are in {csv}." if str(csv) != "-" else None)
 
 
 @app.command()
@@ -228,6 +251,10 @@ def _actor(name: str | None, zone: str | None) -> Actor:
     who = (name if name is not None else _user()).strip()
     if not who or not who.isprintable():
         raise BadInputError("--as needs a name: holdfast do LINE --as Maria")
+    if is_reserved(who):
+        if name is not None:
+            raise BadInputError(f"--as {who} would look like somebody else in the audit log. Give a person's name.")
+        who = f"{who} (terminal)"  # a machine's user may well be called holdfast
     return Actor(id=who, name=who, source="terminal", zone=terminal.time_zone(zone))
 
 

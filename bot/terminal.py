@@ -1,10 +1,13 @@
 """What the commands of the terminal do: the same services and views as in Slack, shown as plain text."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+import os
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from rich.console import Console
@@ -14,7 +17,7 @@ import commands
 from bot.access import Actor
 from bot.clock import now
 from bot.config import Settings
-from bot.errors import BadInputError, BotError
+from bot.errors import BadInputError, BotError, NotAllowedError
 from bot.mail.composing import Source
 from bot.services.bundle import Services, build
 from bot.services.checking import Finding, check_house
@@ -23,7 +26,10 @@ from bot.services.when import parse_when
 from bot.services.words import number
 from bot.slack.blocks import View
 from bot.slack.call import Call
+from bot.slack.later import Attached, Later
 from bot.slack.plain import plain
+from commands.holdfast_audit import query as audit_query
+from commands.words import Words
 from storage import workers
 from storage.db import Database, head_revision
 
@@ -74,6 +80,41 @@ async def draft_notice(
     async with _services(settings) as services:
         drafted = await services.notices.draft_csv(actor, text, csv, subject)
         return await _run(services, actor, f"/notice preview {drafted.id}", ansi=ansi)
+
+
+async def audit_file(settings: Settings, actor: Actor, words: str, path: Path) -> int:
+    """Write the rows of the audit log that the words ask for, a thousand at a time. Returns how many.
+
+    Raises BadInputError, for a file that cannot be written too. A file that was there is replaced when all is written.
+    """
+    async with _services(settings) as services:
+        wanted = audit_query(Words(words, "holdfast audit [WHO] [WHAT] --since WHEN --csv FILE"), actor)
+        made = await services.audit.export(actor, wanted, most=None)
+        rows = -1  # the header
+        with _out(path) as out:
+            async for line in made.lines:
+                out.write(line)
+                rows += 1
+    return rows
+
+
+@contextmanager
+def _out(path: Path) -> Iterator[TextIO]:
+    """A file that takes its name when it is whole; `-` is the screen."""
+    if str(path) == "-":
+        yield sys.stdout
+        return
+    part = path.with_name(f"{path.name}.part")
+    try:
+        # Only for its owner: it says who did what.
+        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as out:
+            yield out
+        part.replace(path)
+    except OSError as error:
+        raise BadInputError(f"{path} cannot be written ({error.strerror}). Choose another place.") from error
+    finally:
+        part.unlink(missing_ok=True)
 
 
 async def migrate(settings: Settings) -> str:
@@ -179,7 +220,15 @@ async def _runs(db: Database) -> bool:
 
 
 async def _run(services: Services, actor: Actor, line: str, *, ansi: bool) -> Shown:
-    view = await commands.run(services, Call(actor=actor, words=""), line)
+    try:
+        view = await commands.run(services, Call(actor=actor, words=""), line)
+    except NotAllowedError as error:
+        await services.audit.refused(actor, line, error)
+        raise
+    if isinstance(view, Later):
+        view = await view.then()
+    if isinstance(view, Attached):  # the file is the answer, so that it can be redirected; what is in it is an aside
+        return Shown("".join([line async for line in view.lines]).removesuffix("\r\n"), _text(view, actor, ansi=False))
     aside = None
     if not await _runs(services.db):
         aside = "No `holdfast run` is at work here: nothing is sent, watched or posted to Slack until it is started."

@@ -9,7 +9,7 @@ from bot.slack.call import Call, Click, ClickHandler, Event, EventHandler
 from bot.slack.views import break_glass as glass_views
 from bot.slack.views import replies
 from bot.slack.views import status as views
-from commands import campaign, maintenance, notice, outage, resend, server
+from commands import campaign, holdfast_approvals, holdfast_audit, maintenance, notice, outage, resend, server
 from commands.words import Command, Verb, Words, pressed
 
 _END = re.compile(r"end(\s+#?\d+)?", re.IGNORECASE)
@@ -42,8 +42,7 @@ class _Holdfast(Command):
         if text.strip():
             return super().help(text)
         lines = [(f"{command.name} help", command.about) for command in _OTHERS]
-        lines.append((f"{self.name} status", "how everything stands"))
-        lines.append((f"{self.name} break-glass REASON", "in an emergency, when nobody who may send answers"))
+        lines += [(self.usage(verb), verb.does) for verb in self.verbs]
         return replies.usage("Holdfast handles email outages. What to type:", lines, self.example)
 
 
@@ -59,11 +58,10 @@ COMMAND = _Holdfast(
             "in an emergency: take the role sender for a while; alone: who holds it; end it again",
             _break_glass,
         ),
+        *holdfast_approvals.VERBS,
+        *holdfast_audit.VERBS,
     ),
 )
-
-ACTIONS: dict[str, ClickHandler] = {"holdfast.end": _end_glass}
-"""The button of a broken glass's card, which is edited when it is pressed."""
 
 
 async def _opened(services: Services, event: Event) -> None:
@@ -74,3 +72,8 @@ async def _opened(services: Services, event: Event) -> None:
 
 
 EVENTS: dict[str, EventHandler] = {"app_home_opened": _opened}
+ACTIONS: dict[str, ClickHandler] = {
+    **holdfast_approvals.ACTIONS,
+    **holdfast_audit.ACTIONS,
+    "holdfast.end": _end_glass,  # on a broken glass's card, which is edited when it is pressed
+}

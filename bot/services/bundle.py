@@ -6,8 +6,10 @@ from bot.access import Access
 from bot.config import Settings
 from bot.services.action_items import ActionItems
 from bot.services.approvals import Approvals
+from bot.services.audit import Audit
 from bot.services.break_glass import BreakGlasses
 from bot.services.campaigns import Campaigns
+from bot.services.deciding import Deciding
 from bot.services.home import Home
 from bot.services.importing import Importing
 from bot.services.maintenance import MaintenanceWindows
@@ -40,6 +42,8 @@ class Services:
     messages: Messages
     action_items: ActionItems
     home: Home
+    audit: Audit
+    deciding: Deciding
 
 
 def build(db: Database, settings: Settings) -> Services:
@@ -67,4 +71,6 @@ def build(db: Database, settings: Settings) -> Services:
         messages=Messages(db, access),
         action_items=ActionItems(db, access),
         home=Home(db, access, approvals, resends, notices),
+        audit=Audit(db, access),
+        deciding=Deciding(db, access, approvals),
     )

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, cast
 
-from bot.access import Access, Actor
+from bot.access import HOLDFAST, Access, Actor
 from bot.clock import now
 from bot.config import Settings
 from bot.errors import BadInputError, BotError, SettingsError, WrongStateError
@@ -25,7 +25,7 @@ from bot.services.server_results import (
     restore_text,
     unusable,
 )
-from bot.services.words import moment
+from bot.services.words import joined, moment
 from storage import campaigns, servers, timeline
 from storage.db import Database, Tx
 from storage.models import CampaignState, Health, Hold, Maintenance, Server
@@ -67,8 +67,16 @@ class Servers(Judge):
         )
         added = await servers.add(tx, {"name": name, "created_at": at, **given})
         if added is not None:
+            await _note_settings(tx, added, f"The settings added {name} at {given['host']}:{given['port']}.", at)
             return added
         server = cast("Server", await servers.by_name(tx, name))
+        changed = [
+            f"{each} {getattr(server, each)} to {value}"
+            for each, value in given.items()
+            if getattr(server, each) != value
+        ]
+        if changed:
+            await _note_settings(tx, server.id, f"The settings changed {name}: {joined(changed)}.", at)
         if (server.host, server.port, server.tls) != (given["host"], given["port"], given["tls"]):
             given |= {"health": Health.UNCHECKED, "health_since": at, "failures": 0, "successes": 0, "damping": {}}
         await servers.change(tx, server.id, **given)
@@ -338,6 +346,12 @@ async def _release(
             tx, Hold.MAINTENANCE, at, actor, maintenance_id=window.id, server_ids=server_ids
         )
     return sorted(each.name for each in released)
+
+
+async def _note_settings(tx: Tx, server_id: int, text: str, at: datetime) -> None:
+    """For the audit log: a start can change a server too. Nobody has to be told of it."""
+    entry = Entry("server.settings", text, HOLDFAST.id, at, server_id=server_id)
+    await timeline.record(tx, entry, post=False)
 
 
 async def _record(

@@ -25,6 +25,8 @@ SCOPES: Mapping[str, str] = {
     "channels:history": "to look for a message before it is posted again, and to read one that was marked",
     "groups:read": "to find a private channel",
     "groups:history": "to look for a message in a private channel",
+    "files:write": "to send the audit log as a file",
+    "im:write": "to send that file to one person alone",
     "pins:read": "to put pinned messages into the timeline",
     "reactions:read": "to put messages with :round_pushpin: into the timeline",
     "users:read": "to know people's names and time zones",

@@ -20,15 +20,17 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.access import Actor
 from bot.clock import now
-from bot.errors import SHOWABLE, RoleMissingError
+from bot.errors import SHOWABLE, NotAllowedError, RoleMissingError
 from bot.services.bundle import Services
 from bot.slack.answering import Answers
 from bot.slack.blocks import View, escape
 from bot.slack.call import Call, Click, ClickHandler, Event, EventHandler, Handler
 from bot.slack.events import event_payload, is_our_own, is_removal
+from bot.slack.files import send_file
 from bot.slack.groups import UserGroups
 from bot.slack.home import HomeTabs
 from bot.slack.inbox import Inbox
+from bot.slack.later import Attached, Later
 from bot.slack.messages import Messages
 from bot.slack.people import People
 from bot.slack.workspaces import Workspaces
@@ -214,9 +216,10 @@ class Edge:
         view: View | None
         try:
             await self._inbox.start(arrival.key)
-            view = await self._run(arrival)
+            view = await self._whole(arrival)
         except SHOWABLE as error:
             view = View(_sentence(error))
+            await self._note_refusal(arrival, error)
         except Exception:  # noqa: BLE001  the edge of the process: logged with an id that the person is given
             view = View(_broken(arrival))
         self._wake()
@@ -230,14 +233,38 @@ class Edge:
         elif view is not None:
             await self._answers.say(place, view)
 
+    async def _whole(self, arrival: Arrival) -> View | None:
+        """The last message of an answer; what comes before it has been shown by then."""
+        view = await self._run(arrival)
+        if isinstance(view, Later):
+            await self._answers.say(arrival.payload, view)
+            view = await view.then()
+        if isinstance(view, Attached):
+            client = self._workspaces.of(arrival.payload.get("team_id"), arrival.payload.get("workspace_id"))
+            await send_file(client, arrival.payload["user_id"], view)
+        return view
+
+    async def _note_refusal(self, arrival: Arrival, error: Exception) -> None:
+        """The audit log has what somebody may not do; that it cannot be written must not hide the refusal."""
+        if not isinstance(error, NotAllowedError):
+            return
+        try:
+            actor = await self._actor(arrival.payload)
+            await self._services.audit.refused(actor, _tried(arrival), error)
+        except StorageError as failure:
+            _log.warning("a refusal is not in the audit log", error=str(failure))
+
+    async def _actor(self, payload: Json) -> Actor:
+        team = payload.get("team_id") or payload.get("workspace_id")
+        return await self._people.actor(payload["user_id"], payload.get("user_name", ""), team)
+
     async def _run(self, arrival: Arrival) -> View | None:
         payload = arrival.payload
         if arrival.kind == "event" and is_removal(payload["event"]):
             await self._remove(payload)
             return None
         await self._learn_roles()
-        team = payload.get("team_id") or payload.get("workspace_id")
-        actor = await self._people.actor(payload["user_id"], payload.get("user_name", ""), team)
+        actor = await self._actor(payload)
         if arrival.kind == "command":
             call = Call(
                 actor=actor,
@@ -286,6 +313,7 @@ class Edge:
             look=self._messages.look,
         )
         return await self.events[kind](self._services, event)
+
     async def _learn_roles(self) -> None:
         """As they are at the click, not as they were when the message with the button was posted."""
         await self._groups.refresh()
@@ -354,6 +382,12 @@ def _is_safe_again(arrival: Arrival) -> bool:
     and nobody is there who would do it again.
     """
     return arrival.kind == "event"
+
+
+def _tried(arrival: Arrival) -> str:
+    """As `_typed`, and with a button what it was about; never the hash that it carries."""
+    about = str(arrival.payload.get("value", "")).partition(":")[0] if arrival.kind == "action" else ""
+    return f"{_typed(arrival)} {about}".strip()
 
 
 def _broken(arrival: Arrival) -> str:

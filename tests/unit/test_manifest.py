@@ -127,7 +127,8 @@ def test_its_events_are_those_that_the_code_deals_with(manifest: dict[str, Any])
 
 def test_every_module_of_the_folder_is_registered() -> None:
     files = {path.stem for path in (ROOT / "commands").glob("*.py")} - {"__init__", "marks", "words"}
-    assert {f"/{name}" for name in files} == set(commands.COMMANDS)
+    # A verb with a module of its own has the command's name in front: holdfast_audit belongs to /holdfast.
+    assert {f"/{name.partition('_')[0]}" for name in files} == set(commands.COMMANDS)
 
 
 def test_every_verb_stands_in_the_hint_of_its_command(manifest: dict[str, Any]) -> None:
@@ -161,6 +162,7 @@ def test_every_button_that_a_view_draws_is_answered() -> None:
 def _methods() -> set[str]:
     """The Web API methods that the code calls, outside the demo: `client.chat_postMessage(...)` and the like."""
     known = {name.replace(".", "_"): name for name in METHOD_SCOPES}
+    known["files_upload_v2"] = "files.completeUploadExternal"  # the SDK's one call for three of Slack's
     found = set()
     for folder in ("bot", "commands"):
         for path in (ROOT / folder).rglob("*.py"):

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from bot.demo.fakeslack import payloads
 from bot.clock import now
+from bot.demo.fakeslack import payloads
 from bot.demo.fakeslack.delivery import Delivery, Postman
 from bot.demo.fakeslack.faults import Fault, Faults
 from bot.demo.fakeslack.handles import Handles

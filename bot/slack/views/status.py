@@ -65,7 +65,7 @@ def _outages(shown: StatusReport) -> list[str]:
 def _waiting(shown: StatusReport) -> list[str]:
     lines = [_approval(each, shown.asked) for each in shown.approvals[:_MOST]]
     more = len(shown.approvals) - _MOST
-    return [*lines, f"and {more} more: /resend list, /notice list"] if more > 0 else lines
+    return [*lines, f"and {more} more: /holdfast approvals"] if more > 0 else lines
 
 
 def _approval(approval: Approval, asked: Mapping[int, str]) -> str:

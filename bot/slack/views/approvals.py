@@ -1,0 +1,130 @@
+"""`/holdfast approvals`: what waits for a decision, yours first, with its counts and the buttons to decide."""
+
+from collections.abc import Sequence
+
+from bot.services.deciding import Decision, Decisions
+from bot.services.when import lasting
+from bot.services.words import joined
+from bot.slack import blocks
+from bot.slack.blocks import Block, View, clip, count, escape
+from bot.slack.later import InPlace
+from bot.slack.views.timeline import safe
+from storage.models import Approval
+
+PAGE = 5
+_TEXT = 240
+_NAMES = 3
+_SIGNS = {"approved": "🟢 approved", "rejected": "🔴 rejected", "expired": "⚪ not decided in time"}
+
+
+def listing(shown: Decisions, page: int = 1) -> View:
+    return View(*_message(shown, page, None))
+
+
+def after(shown: Decisions, done: str) -> View:
+    """The list once more, in the place of the one whose button was pressed; `done` says what that did."""
+    return InPlace(*_message(shown, 1, done))
+
+
+def _message(shown: Decisions, page: int, done: str | None) -> tuple[str, list[Block]]:
+    title = _title(shown)
+    pages = max(1, -(-len(shown.waiting) // PAGE))
+    number = min(max(page, 1), pages)
+    made = [blocks.section(f"✔️ {safe(done)}")] if done else []
+    made.append(blocks.section(f"*{title}*"))
+    for each in shown.waiting[(number - 1) * PAGE : number * PAGE]:
+        made += _decision(each, shown)
+    made += _decided(shown.decided)
+    made.append(blocks.context(" · ".join(_foot(shown, number, pages))))
+    return (f"{safe(done)} {title}" if done else title), made
+
+
+def _title(shown: Decisions) -> str:
+    total = len(shown.waiting)
+    if not total:
+        return "Nothing waits for you." if shown.only_mine else "Nothing waits for a decision."
+    who = f"{shown.for_me:,} for you" if shown.for_me else "none for you"
+    return f"{count(total, 'decision')} {'waits' if total == 1 else 'wait'}, {who}."
+
+
+def _decision(each: Decision, shown: Decisions) -> list[Block]:
+    lines = [f"{'🟡' if each.may else '⚪'} *{_what(each)}*{_of(each)}", _asked(each, shown)]
+    if each.kind == "notice":
+        lines.append(f">*{escape(each.subject)}* {escape(clip(' '.join(each.text.split()), _TEXT))}")
+    made = [blocks.section("\n".join(lines))]
+    if each.may:
+        made.append(blocks.actions(_buttons(each)))
+    made.append(blocks.context(_words(each, shown)))
+    return made
+
+
+def _what(each: Decision) -> str:
+    if each.kind == "notice":
+        return f"Notice {each.number} to {count(each.recipients, 'recipient')}"
+    if each.kind == "rest":
+        return f"The rest of resend {each.number}: {count(each.recipients, 'message')}"
+    return f"Resend {each.number}: {count(each.recipients, 'message')} to send again"
+
+
+def _of(each: Decision) -> str:
+    names = [escape(name) for name in each.campaigns[:_NAMES]]
+    names += [f"{len(each.campaigns) - _NAMES:,} more"] if len(each.campaigns) > _NAMES else []
+    about = f" of {joined(names)}" if names else ""
+    return f"{about}, outage #{each.outage_id}" if each.outage_id else about
+
+
+def _asked(each: Decision, shown: Decisions) -> str:
+    made_of = [f"{each.counts[key]:,} {key}" for key in ("safe", "refused", "unknown") if each.counts.get(key)]
+    counted = f" Made of {joined(made_of)}." if len(made_of) > 1 or each.counts.get("unknown") else ""
+    asked = f"Asked by {safe(each.asked_by)}, {blocks.time(each.asked_at)}."
+    if each.expires_at is None:
+        return f"The first 1 % is out.{counted} {asked}"
+    left = lasting(each.expires_at - shown.at)
+    return f"{asked} It expires in {left}, at {blocks.time(each.expires_at, '{time}')}.{counted}"
+
+
+def _buttons(each: Decision) -> list[Block]:
+    """Each carries what it decides on, with the hash of exactly that."""
+    go = count(each.recipients, "message goes", "messages go")
+    value = f"{each.kind}:{each.number}:{each.plan_hash}"
+    ask = ("Approve?", f"{go} out. What has gone out cannot be called back.", "Approve")
+    label = "Send the rest" if each.kind == "rest" else "Approve"
+    made = [blocks.button(label, "holdfast.approve", value, style="primary", confirm=ask)]
+    if each.canary:
+        first = ("Send 1 % first?", f"{count(each.canary, 'message goes', 'messages go')} out; the rest waits.", "Send")
+        made.append(blocks.button(f"First 1 % ({each.canary:,})", "holdfast.canary", value, confirm=first))
+    if each.kind != "rest":
+        made.append(blocks.button("Reject", "holdfast.reject", value, style="danger"))
+    return made
+
+
+def _words(each: Decision, shown: Decisions) -> str:
+    look = f"Look: /{each.noun} {'preview' if each.kind == 'notice' else 'status'} {each.number}"
+    if each.may:
+        verb = "rest" if each.kind == "rest" else "approve"
+        return f"{look} · Yes: /{each.noun} {verb} {each.number}"
+    others = [who for who in shown.approvers if who != each.asked_by]
+    for_whom = (
+        f" For {joined(others[:_NAMES], 'or')}." if others else " Nobody else has the role: see /holdfast doctor."
+    )
+    return f"Not for you: {each.obstacle}.{for_whom} · {look}"
+
+
+def _decided(lately: Sequence[Approval]) -> list[Block]:
+    if not lately:
+        return []
+    return [blocks.section("\n".join(["*Decided in the last day*", *(_outcome(each) for each in lately)]))]
+
+
+def _outcome(each: Approval) -> str:
+    canary = ", 1 % first" if each.choice == "canary" else ""
+    by = f" by {safe(each.decided_by)}" if each.decided_by else ""
+    at = f", {blocks.time(each.decided_at)}" if each.decided_at else ""
+    return f"{_SIGNS.get(each.state, each.state)}{canary}: {each.subject} {each.subject_id}{by}{at}"
+
+
+def _foot(shown: Decisions, number: int, pages: int) -> list[str]:
+    which = "mine" if shown.only_mine else "all"
+    other = "all" if shown.only_mine else "mine"
+    hints = [f"Page {number} of {pages}: /holdfast approvals {which} {number % pages + 1}"] if pages > 1 else []
+    return [*hints, f"{'Everybody’s' if shown.only_mine else 'Only yours'}: /holdfast approvals {other}"]
