@@ -195,7 +195,7 @@ class Announcer:
             if view is None:
                 await self._settle(post, _GONE)
                 return True
-            await self._post(post, place, *await bursts.gather(self._db, self._draw, post, view))
+            await self._post(post, place, *await bursts.gather(self._db, post, view))
         await self._back()
         return True
 
@@ -246,10 +246,10 @@ class Announcer:
             async with self._db.transaction() as tx:
                 await posts.pass_on(tx, post)
             return True
-        view = await bursts.redraw(self._db, self._draw, post)
+        view = await self._draw_whole(post)
         if view is not None and look(view) != post.shown:
             await self._poster.edits[channel].turn()
-            view = await bursts.redraw(self._db, self._draw, post)  # the newest state, if the turn was long in coming
+            view = await self._draw_whole(post)  # the newest state, if the turn was long in coming
         if view is None or look(view) == post.shown:
             await self._settle(post, post.shown or _GONE)
             return True
@@ -264,6 +264,11 @@ class Announcer:
             return await self._renderers[kind](self._services, int(identity))
         except NotFoundError:
             return None
+
+    async def _draw_whole(self, post: Post) -> View | None:
+        """The message that is there for it, with whatever joined it."""
+        view = await self._draw(post.key)
+        return await bursts.redraw(self._db, post, view) if view is not None else None
 
     async def _settle(self, post: Post, shown: str) -> None:
         if post.posted < post.wanted or post.shown != shown:
