@@ -69,10 +69,21 @@ class ApprovalSettings(_Section):
     """Seconds, or an ISO 8601 duration as PT2H."""
 
 
+class RemindSettings(_Section):
+    """Minutes without news after which the lead of an open outage is reminded, by its severity. 0: never."""
+
+    minor: float = Field(default=240, ge=0)
+    major: float = Field(default=60, ge=0)
+    critical: float = Field(default=30, ge=0)
+
+
 class OutageSettings(_Section):
     policy: Literal["hold", "failover", "tell"] = "hold"
     """What happens to the campaigns of a server that goes down."""
     on_recovery: Literal["ask", "resume"] = "ask"
+    critical_from: int = Field(default=100_000, ge=1)
+    """Recipients of the campaigns that it stops, from which on an outage opens as critical."""
+    remind_after: RemindSettings = RemindSettings()
 
 
 class ProbeSettings(_Section):

@@ -61,6 +61,14 @@ async def _eta(services: Services, call: Call, words: Words) -> View:
     return said(f"{result.text} Correct it with /outage eta #{result.outage.id} WHEN")
 
 
+async def _severity(services: Services, call: Call, words: Words) -> View:
+    number = words.leading_number()
+    word = words.word("how bad it is").casefold()
+    words.end()
+    result = await services.outages.severity(call.actor, number, word)
+    return said(f"{result.text} Correct it with /outage severity #{result.outage.id} minor|major|critical")
+
+
 async def _resolve(services: Services, call: Call, words: Words) -> View:
     number, text = await _number_and_text(services, words, "how it was resolved")
     result = await services.outages.resolve(call.actor, number, text)
@@ -144,6 +152,7 @@ COMMAND = Command(
         Verb("update", "[#ID] TEXT", "say what is new, in its thread", _update),
         Verb("cause", "[#ID] TEXT", "name the cause", _cause),
         Verb("eta", "[#ID] WHEN", "when it should be over: 14:30, in 30 min, tomorrow 02:00", _eta),
+        Verb("severity", "[#ID] minor|major|critical", "how bad it is; the channel hears when it is worse", _severity),
         Verb("resolve", "[#ID] TEXT", "end it; its summary is posted", _resolve),
         Verb("timeline", "[#ID]", "what happened, in order", _timeline),
     ),

@@ -102,6 +102,14 @@ class OutageState(StrEnum):
     RESOLVED = "resolved"
 
 
+class Severity(StrEnum):
+    """From the mildest to the worst."""
+
+    MINOR = "minor"
+    MAJOR = "major"
+    CRITICAL = "critical"
+
+
 class ResendState(StrEnum):
     PLANNED = "planned"
     SENDING = "sending"
@@ -364,8 +372,7 @@ class Outage(Base):
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     state: Mapped[str] = mapped_column(String(12), default=OutageState.OPEN, index=True)
-    severity: Mapped[str] = mapped_column(String(10), default="major")
-    """minor, major or critical."""
+    severity: Mapped[str] = mapped_column(String(10), default=Severity.MAJOR)
     title: Mapped[str]
     cause: Mapped[str | None]
     lead: Mapped[str | None]

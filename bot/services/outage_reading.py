@@ -1,7 +1,7 @@
 """What is known of outages, gathered for lists, cards and summaries. Nothing is changed here."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from bot.clock import now
 from bot.errors import BadInputError, NotFoundError
@@ -24,6 +24,8 @@ from storage.campaigns import Placed
 from storage.db import Database, Tx
 from storage.models import CampaignState, Hold, Maintenance, Outage, OutageState, Server
 
+RECENTLY = timedelta(hours=24)
+"""An outage on the same server that was resolved within this time before is told of: the server is down again."""
 _SENDING = {CampaignState.SENDING}
 _STOPPED = {CampaignState.PAUSING, CampaignState.PAUSED}
 
@@ -96,7 +98,8 @@ class Reading:
             resend_id = await outages.live_resend(tx, outage.id)
             stuck = await blocked(tx, outage.id, placed, at)
             shown = Headline(outage, servers, campaigns, totals, (), resend_id)
-            return Headline(outage, servers, campaigns, totals, _actions(shown, placed, stuck), resend_id)
+            former = await outages.former(tx, outage, outage.detected_at - RECENTLY)
+            return Headline(outage, servers, campaigns, totals, _actions(shown, placed, stuck), resend_id, former)
 
 
 async def blocked(tx: Tx, outage_id: int, placed: Sequence[Placed], at: datetime) -> dict[int, str]:

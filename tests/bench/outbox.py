@@ -1,8 +1,9 @@
 """From the timeline to Slack on a bad day: 1,000 entries in 20 threads, one channel, the real announcer and SDK.
 
 The rate limit is Slack's, about one message a second a channel in bursts of five, with every duration divided by
-`SPEED`: 5 messages a second, and a 429 that asks for 1/5 s where Slack asks for 1 s. The announcer's own durations are divided in the same way. On top of that limit
-the fake answers 429 to a third of the posts at random, and cuts the connection after a tenth of those that it takes.
+`SPEED`: 5 messages a second, and a 429 that asks for 1/5 s where Slack asks for 1 s. The announcer's own durations are
+divided in the same way. On top of that limit the fake answers 429 to a third of the posts at random, and cuts the
+connection after a tenth of those that it takes.
 
 Entries that wait in the same thread are joined into one message, so the counts are of entries: each that was written
 must stand in exactly one message's metadata and in its text, and their order is looked at across and inside messages.

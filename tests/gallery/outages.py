@@ -125,6 +125,9 @@ CARDS: dict[str, Headline] = {
     "open, a server in maintenance": card(row(**BY_HAND), servers=(down(state="maintenance", since=None),)),
     "open, a drained server": card(row(**BY_HAND), servers=(down(state="drained", since=None),)),
     "open, it came back once": card(row(recurrences=1)),
+    "open, not the first of the day": card(
+        former=row(OutageState.RESOLVED, id=2, resolved_at=NIGHT - timedelta(hours=2))
+    ),
     "open, one message lost": card(totals=ONE_LOST),
     "open, what others wrote": card(
         row(title=HOSTILE, reply=HOSTILE, opened_by=BEN), campaigns=(touched("عرض-الربيع"),)
@@ -214,5 +217,9 @@ SCENES: Scenes = {
     "/outage timeline: 200": lambda: outage_replies.timeline(OutageTimeline(row(), ENTRIES)),
     "thread: an entry": lambda: timeline.entry(entry(1, f"{ANA} named the cause: the disk is full")),
     "thread: what others wrote": lambda: timeline.entry(entry(1, f"{BEN}: {HOSTILE}")),
+    "thread: a burst": lambda: timeline.burst([(each.at, timeline.safe(each.text)) for each in ENTRIES[:3]]),
+    "thread: a burst over midnight": lambda: timeline.burst(
+        [(NIGHT - timedelta(hours=4), "primary is drained."), (NIGHT, timeline.safe(f"{BEN} restored primary."))]
+    ),
     "thread: a long entry": lambda: timeline.entry(entry(1, f"{BEN}: " + "long " * 700)),
 }
