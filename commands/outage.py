@@ -10,6 +10,7 @@ from bot.slack.call import Call, Click, ClickHandler
 from bot.slack.views import outage_replies as views
 from bot.slack.views import resend_replies
 from bot.slack.views.replies import said
+from commands import reminding
 from commands.words import Command, Verb, Words, pressed
 from storage.models import OutageState
 
@@ -154,6 +155,7 @@ COMMAND = Command(
         Verb("eta", "[#ID] WHEN", "when it should be over: 14:30, in 30 min, tomorrow 02:00", _eta),
         Verb("severity", "[#ID] minor|major|critical", "how bad it is; the channel hears when it is worse", _severity),
         Verb("resolve", "[#ID] TEXT", "end it; its summary is posted", _resolve),
+        reminding.VERB,
         Verb("timeline", "[#ID]", "what happened, in order", _timeline),
     ),
 )
@@ -165,4 +167,5 @@ ACTIONS: dict[str, ClickHandler] = {
     "outage.resume": _resumed,
     "outage.resolve": _resolved,
     "outage.plan": _plan,
+    **reminding.ACTIONS,
 }

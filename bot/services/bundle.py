@@ -10,6 +10,7 @@ from bot.services.importing import Importing
 from bot.services.maintenance import MaintenanceWindows
 from bot.services.notices import Notices
 from bot.services.outages import Outages
+from bot.services.reminders import Reminders
 from bot.services.resends import Resends
 from bot.services.servers import Servers
 from bot.services.status import Status
@@ -27,6 +28,7 @@ class Services:
     importing: Importing
     servers: Servers
     outages: Outages
+    reminders: Reminders
     approvals: Approvals
     resends: Resends
     notices: Notices
@@ -48,6 +50,7 @@ def build(db: Database, settings: Settings) -> Services:
         importing=Importing(db, settings, access),
         servers=servers,
         outages=outages,
+        reminders=Reminders(db, settings, access),
         approvals=approvals,
         resends=Resends(db, settings, access, approvals),
         notices=Notices(db, settings, access, approvals),

@@ -27,7 +27,7 @@ from bot.services.servers import Servers
 from bot.services.when import parse_when
 from bot.services.words import joined, moment, number
 from storage import campaigns as campaign_store
-from storage import outages, timeline
+from storage import outages, reminders, timeline
 from storage.db import Database, Tx
 from storage.models import Campaign, Health, Hold, Outage, OutageState, Server, Severity
 from storage.timeline import Entry
@@ -239,6 +239,7 @@ class Outages:
     ) -> None:
         entry = Entry(f"outage.{verb}", text, actor.id, at, outage_id=outage.id)
         await timeline.record(tx, entry, broadcast=broadcast)
+        await reminders.answer(tx, outage.id, "over" if verb == "resolved" else "update", actor.mention, at)
         await timeline.ensure_post(tx, f"outage:{outage.id}", at)
 
 

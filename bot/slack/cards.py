@@ -6,6 +6,7 @@ from bot.slack.blocks import View
 from bot.slack.views import maintenance as maintenance_views
 from bot.slack.views import notice as notice_views
 from bot.slack.views import outage as outage_views
+from bot.slack.views import reminder as reminder_views
 from bot.slack.views import resend as resend_views
 from bot.slack.views import timeline as timeline_views
 from storage import timeline
@@ -31,6 +32,10 @@ async def _maintenance(services: Services, window_id: int) -> View:
     return maintenance_views.card(await services.maintenance.status(window_id))
 
 
+async def _reminder(services: Services, reminder_id: int) -> View:
+    return reminder_views.card(await services.reminders.card(reminder_id))
+
+
 async def _entry(services: Services, entry_id: int) -> View | None:
     async with services.db.read() as tx:
         row = await timeline.get(tx, entry_id)
@@ -43,6 +48,7 @@ CARDS: dict[str, Renderer] = {
     "resend": _resend,
     "notice": _notice,
     "maintenance": _maintenance,
+    "reminder": _reminder,
     "timeline": _entry,
 }
 """`kind` of a post's key -> how it is drawn."""

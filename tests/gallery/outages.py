@@ -12,8 +12,9 @@ from bot.services.outage_shapes import (
     ServerNow,
     Totals,
 )
-from bot.slack.views import outage, outage_replies, timeline
-from storage.models import Outage, OutageState, Timeline
+from bot.services.reminders import ReminderCard
+from bot.slack.views import outage, outage_replies, reminder, timeline
+from storage.models import Outage, OutageState, Reminder, Timeline
 from tests.gallery.scene import Scenes, each
 from tests.gallery.things import ANA, BEN, HOSTILE, NIGHT, campaign
 
@@ -203,7 +204,35 @@ OPEN = OutageRow(row(), ("primary",), 1)
 OVER = OutageRow(row(OutageState.RESOLVED, id=2), ("primary", "second"), 0)
 ROWS = [OutageRow(row(OutageState.ACKNOWLEDGED, id=number), ("primary",), number % 3) for number in range(500, 0, -1)]
 
+
+def reminded(answer: str | None = None, **changes: Any) -> ReminderCard:
+    values: dict[str, Any] = {
+        "id": 5,
+        "outage_id": 3,
+        "at": NIGHT + timedelta(hours=1),
+        "since": NIGHT,
+        "severity": "major",
+        "lead": ANA,
+        "answer": answer,
+        "answered_by": BEN if answer else None,
+        "answered_at": NIGHT + timedelta(minutes=64) if answer else None,
+        "until": NIGHT + timedelta(minutes=94) if answer == "later" else None,
+    }
+    return ReminderCard(Reminder(**(values | changes)), row(OutageState.ACKNOWLEDGED), ("primary",), timedelta(hours=1))
+
+
+REMINDERS: dict[str, ReminderCard] = {
+    "its lead is asked": reminded(),
+    "nobody has it": reminded(lead=None),
+    "answered by an update": reminded("update"),
+    "put off": reminded("later"),
+    "never again": reminded("never"),
+    "the outage ended": reminded("over", answered_by=None),
+}
+
 SCENES: Scenes = {
+    **each("reminder", reminder.card, REMINDERS),
+    "reminder: Send update was pressed": lambda: reminder.send_update(3),
     **each("card", outage.headline, CARDS),
     **each("summary", outage.summary, SUMMARIES),
     **each("/outage status", outage_replies.status, CARDS),
