@@ -10,6 +10,7 @@ from bot.services.importing import Importing
 from bot.services.maintenance import MaintenanceWindows
 from bot.services.notices import Notices
 from bot.services.outages import Outages
+from bot.services.paging import Pager
 from bot.services.reminders import Reminders
 from bot.services.resends import Resends
 from bot.services.servers import Servers
@@ -34,6 +35,7 @@ class Services:
     notices: Notices
     maintenance: MaintenanceWindows
     status: Status
+    pager: Pager
 
 
 def build(db: Database, settings: Settings) -> Services:
@@ -56,4 +58,5 @@ def build(db: Database, settings: Settings) -> Services:
         notices=Notices(db, settings, access, approvals),
         maintenance=MaintenanceWindows(db, settings, access, campaigns, servers, outages),
         status=Status(db, settings),
+        pager=Pager(db, settings),
     )

@@ -9,9 +9,9 @@ from importlib.metadata import PackageNotFoundError, version
 from bot.clock import now
 from bot.config import Settings
 from bot.services.server_results import effective_state
-from storage import approvals, maintenance, outages, posts, servers, status, workers
+from storage import approvals, maintenance, outages, paging, posts, servers, status, workers
 from storage.db import Database
-from storage.models import Approval, Maintenance, Outage
+from storage.models import Approval, Maintenance, Outage, Paging
 from storage.posts import Trouble
 
 
@@ -41,6 +41,8 @@ class StatusReport:
     database: str
     """SQLite or PostgreSQL."""
     at: datetime
+    paging: Paging | None = None
+    """The absence of Slack that goes on, and whom it was told."""
 
     @property
     def calm(self) -> bool:
@@ -76,6 +78,7 @@ class Status:
                 version=own_version(),
                 database="SQLite" if self._db.is_sqlite else "PostgreSQL",
                 at=at,
+                paging=await paging.current(tx),
             )
 
 
