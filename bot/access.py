@@ -63,6 +63,8 @@ PERMISSIONS: dict[str, Role] = {
     "server.add": Role.ADMIN,
     "outage.cause": Role.RESPONDER,
     "outage.eta": Role.RESPONDER,
+    "outage.severity": Role.RESPONDER,
+    "outage.remind": Role.RESPONDER,
     "outage.resolve": Role.RESPONDER,
     "resend.plan": Role.RESPONDER,
     "resend.pause": Role.RESPONDER,

@@ -149,6 +149,16 @@ def check() -> None:
 
 
 @app.command()
+def page(
+    test: Annotated[bool, typer.Option("--test", help="Send a test page, and say what became of it.")] = False,
+) -> None:
+    """Try the roads by which people are paged while Slack is away: holdfast page --test"""
+    if not test:
+        raise BadInputError("Holdfast pages people by itself when Slack is away. To try it: holdfast page --test")
+    raise typer.Exit(terminal.report(asyncio.run(terminal.page_test(_settings()))))
+
+
+@app.command()
 def migrate() -> None:
     """Bring the tables of the database to this version's shape. `holdfast run` does so by itself."""
     print(asyncio.run(terminal.migrate(_settings())))  # noqa: T201  # the answer of the command

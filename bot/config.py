@@ -1,6 +1,7 @@
 """The only reader of the environment. Settings come from HOLDFAST_... variables, `.env` and `holdfast.toml`."""
 
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from datetime import timedelta
@@ -26,6 +27,8 @@ from pydantic_settings import (
 )
 
 from bot.errors import SettingsError
+
+_NEXT_URL = re.compile(r"\s+|,\s*(?=[A-Za-z][\w+.-]*://)")
 
 
 class _Section(BaseModel):
@@ -84,10 +87,21 @@ class BreakGlassSettings(_Section):
     """Seconds, or an ISO 8601 duration as PT30M."""
 
 
+class RemindSettings(_Section):
+    """Minutes without news after which the lead of an open outage is reminded, by its severity. 0: never."""
+
+    minor: float = Field(default=240, ge=0)
+    major: float = Field(default=60, ge=0)
+    critical: float = Field(default=30, ge=0)
+
+
 class OutageSettings(_Section):
     policy: Literal["hold", "failover", "tell"] = "hold"
     """What happens to the campaigns of a server that goes down."""
     on_recovery: Literal["ask", "resume"] = "ask"
+    critical_from: int = Field(default=100_000, ge=1)
+    """Recipients of the campaigns that it stops, from which on an outage opens as critical."""
+    remind_after: RemindSettings = RemindSettings()
 
 
 class ProbeSettings(_Section):
@@ -159,6 +173,15 @@ class Settings(BaseSettings):
     admins: Annotated[list[str], NoDecode] = []
     """Short for roles.admin: HOLDFAST_ADMINS=U012AB,U034CD."""
 
+    paging_urls: Annotated[list[SecretStr], NoDecode] = []
+    """Other roads to people while Slack is away, as Apprise takes them; they hold secrets."""
+    paging_email: Annotated[list[str], NoDecode] = []
+    """Who is mailed then, through a server that works."""
+    paging_after: float = Field(default=5, gt=0)
+    """Minutes for which Slack takes nothing before people are paged."""
+    paging_again_after: float = Field(default=60, ge=0)
+    """Minutes until the next page while Slack stays away; 0: there is only one."""
+
     servers: dict[str, ServerSettings] = {}
     roles: RoleSettings = RoleSettings()
     approvals: ApprovalSettings = ApprovalSettings()
@@ -185,6 +208,17 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
+    @field_validator("paging_email", mode="before")
+    @classmethod
+    def _split_addresses(cls, value: object) -> object:
+        return value.replace(",", " ").split() if isinstance(value, str) else value
+
+    @field_validator("paging_urls", mode="before")
+    @classmethod
+    def _split_urls(cls, value: object) -> object:
+        """By spaces, or by commas before the next scheme: a URL of Apprise may hold commas of its own."""
+        return [each for each in _NEXT_URL.split(value.strip()) if each] if isinstance(value, str) else value
+
     @field_validator("database_url")
     @classmethod
     def _known_database(cls, value: str) -> str:
@@ -203,6 +237,11 @@ class Settings(BaseSettings):
             if server.backup is not None and server.backup not in self.servers:
                 raise ValueError(f"servers.{name}.backup names {server.backup!r}, which is no server of this file")
         return self
+
+    @property
+    def pages(self) -> bool:
+        """Whether people can be paged at all."""
+        return bool(self.paging_urls or self.paging_email)
 
     @property
     def database(self) -> str:

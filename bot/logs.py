@@ -48,6 +48,9 @@ def configure(settings: Settings, stream: TextIO | None = None) -> None:
     logging.getLogger("slack_sdk").setLevel(logging.ERROR)
     logging.getLogger("apscheduler").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    # What pages people goes by URLs that are secrets: these two write them down, whole or in parts.
+    logging.getLogger("apprise").propagate = False
+    logging.getLogger("urllib3").setLevel(logging.CRITICAL)
 
 
 class _Hider:
@@ -80,6 +83,9 @@ def _secrets(settings: Settings) -> list[str]:
             found.append(value.get_secret_value())
         elif isinstance(value, dict):
             for each in value.values():
+                walk(each)
+        elif isinstance(value, list | tuple):
+            for each in value:
                 walk(each)
         elif hasattr(value, "__pydantic_fields__"):
             walk(vars(value))

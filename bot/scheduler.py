@@ -49,6 +49,8 @@ class Scheduler:
             Job("notices", timedelta(seconds=1), services.notices.tick),
             Job("overdue approvals", timedelta(seconds=10), self._expire_approvals),
             Job("broken glasses", timedelta(seconds=10), services.break_glass.tick),
+            Job("pages", timedelta(seconds=10), services.pager.tick),
+            Job("reminders", timedelta(seconds=10), services.reminders.tick),
             Job("maintenance", timedelta(seconds=30), self._maintain),
             Job("old requests", timedelta(days=1), self._forget_requests),
             Job("old evidence", timedelta(days=1), self._forget_evidence),

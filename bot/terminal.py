@@ -22,6 +22,7 @@ from bot.mail.composing import Source
 from bot.services.bundle import Services, build
 from bot.services.checking import Finding, check_house
 from bot.services.importing import ImportResult
+from bot.services.paging_check import check_paging, outcome_of
 from bot.services.when import parse_when
 from bot.services.words import number
 from bot.slack.blocks import View
@@ -33,7 +34,18 @@ from commands.words import Words
 from storage import workers
 from storage.db import Database, head_revision
 
-__all__ = ["Finding", "ImportWish", "Shown", "check", "do", "draft_notice", "import_campaign", "migrate", "report"]
+__all__ = [
+    "Finding",
+    "ImportWish",
+    "Shown",
+    "check",
+    "do",
+    "draft_notice",
+    "import_campaign",
+    "migrate",
+    "page_test",
+    "report",
+]
 
 _MESSAGE_MAX = 50 * 2**20  # octets; servers refuse far less
 _LOCALTIME = Path("/etc/localtime")
@@ -159,8 +171,14 @@ async def import_campaign(settings: Settings, actor: Actor, wish: ImportWish) ->
 
 async def check(settings: Settings, check_slack: Callable[[Settings], Awaitable[list[Finding]]]) -> list[Finding]:
     """Everything that can be looked at before the bot runs."""
-    slack, house = await asyncio.gather(check_slack(settings), check_house(settings))
-    return [Finding("settings", ok=True, sentence="They can be read."), *slack, *house]
+    slack, house, paging = await asyncio.gather(check_slack(settings), check_house(settings), check_paging(settings))
+    return [Finding("settings", ok=True, sentence="They can be read."), *slack, *house, paging]
+
+
+async def page_test(settings: Settings) -> list[Finding]:
+    """Send a test page by every road. Raises BadInputError when there is none."""
+    async with _services(settings) as services:
+        return outcome_of(await services.pager.test())
 
 
 def report(findings: Sequence[Finding]) -> int:

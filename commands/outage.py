@@ -12,6 +12,7 @@ from bot.slack.call import Call, Click, ClickHandler
 from bot.slack.views import outage_replies as views
 from bot.slack.views import resend_replies
 from bot.slack.views.replies import said
+from commands import reminding
 from commands.words import Command, Verb, Words, pressed
 from storage.models import OutageState
 
@@ -86,6 +87,14 @@ async def _eta(services: Services, call: Call, words: Words) -> View:
     number, text = await _number_and_text(services, words, "when it should be over", time_for=call.actor)
     result = await services.outages.eta(call.actor, number, text)
     return said(f"{result.text} Correct it with /outage eta #{result.outage.id} WHEN")
+
+
+async def _severity(services: Services, call: Call, words: Words) -> View:
+    number = words.leading_number()
+    word = words.word("how bad it is").casefold()
+    words.end()
+    result = await services.outages.severity(call.actor, number, word)
+    return said(f"{result.text} Correct it with /outage severity #{result.outage.id} minor|major|critical")
 
 
 async def _resolve(services: Services, call: Call, words: Words) -> View:
@@ -171,7 +180,9 @@ COMMAND = Command(
         Verb("update", "[#ID] TEXT", "say what is new, in its thread", _update),
         Verb("cause", "[#ID] TEXT", "name the cause", _cause),
         Verb("eta", "[#ID] WHEN", "when it should be over: 14:30, in 30 min, tomorrow 02:00", _eta),
+        Verb("severity", "[#ID] minor|major|critical", "how bad it is; the channel hears when it is worse", _severity),
         Verb("resolve", "[#ID] TEXT", "end it; its summary is posted", _resolve),
+        reminding.VERB,
         Verb("timeline", "[#ID]", "what happened, in order", _timeline),
         Verb("action", "[#ID] [@OWNER] TEXT", "note what is to be done because of it, and by whom", _action),
         Verb("actions", "[#ID]", "what is to be done, the open ones first", _actions),
@@ -187,4 +198,5 @@ ACTIONS: dict[str, ClickHandler] = {
     "outage.resume": _resumed,
     "outage.resolve": _resolved,
     "outage.plan": _plan,
+    **reminding.ACTIONS,
 }

@@ -103,6 +103,14 @@ class OutageState(StrEnum):
     RESOLVED = "resolved"
 
 
+class Severity(StrEnum):
+    """From the mildest to the worst."""
+
+    MINOR = "minor"
+    MAJOR = "major"
+    CRITICAL = "critical"
+
+
 class ResendState(StrEnum):
     PLANNED = "planned"
     SENDING = "sending"
@@ -365,8 +373,7 @@ class Outage(Base):
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     state: Mapped[str] = mapped_column(String(12), default=OutageState.OPEN, index=True)
-    severity: Mapped[str] = mapped_column(String(10), default="major")
-    """minor, major or critical."""
+    severity: Mapped[str] = mapped_column(String(10), default=Severity.MAJOR)
     title: Mapped[str]
     cause: Mapped[str | None]
     lead: Mapped[str | None]
@@ -389,6 +396,12 @@ class Outage(Base):
     resolved_by: Mapped[str | None]
     resolution: Mapped[str | None]
     recurrences: Mapped[int] = mapped_column(default=0)
+    reminded_at: Mapped[datetime | None]
+    """When somebody was last reminded that the team waits for news."""
+    reminders_from: Mapped[datetime | None]
+    """Put off: no reminder before this."""
+    reminders_off_at: Mapped[datetime | None]
+    """Since when nobody wants to be reminded of it; NULL: they do."""
 
 
 class OutageServer(Base):
@@ -481,7 +494,59 @@ class Post(Base):
     attempts: Mapped[int] = mapped_column(default=0)
     next_at: Mapped[datetime | None]
     error: Mapped[str | None]
+    code: Mapped[str | None]
+    """Slack's word for the error, or ours."""
+    failing_since: Mapped[datetime | None]
+    """When it could not be shown for the first time since it was last shown."""
+    taken_at: Mapped[datetime | None]
+    """When Slack took it."""
+    joined_into: Mapped[str | None] = mapped_column(String(60), index=True)
+    """The key of the post whose message shows it too: a burst is one message, and only its owner edits it."""
     created_at: Mapped[datetime]
+
+
+class Reminder(Base):
+    """A message in an outage's thread: nothing new was said for longer than its severity allows."""
+
+    __tablename__ = "reminders"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    outage_id: Mapped[int] = mapped_column(ForeignKey("outages.id"), index=True)
+    at: Mapped[datetime]
+    since: Mapped[datetime]
+    """When somebody last said something new."""
+    severity: Mapped[str] = mapped_column(String(10))
+    lead: Mapped[str | None]
+    answer: Mapped[str | None] = mapped_column(String(10))
+    """update, later, never or over; NULL while it waits for one."""
+    answered_by: Mapped[str | None]
+    answered_at: Mapped[datetime | None]
+    until: Mapped[datetime | None]
+    """With `later`: when it is put off to."""
+
+
+class Paging(Base):
+    """A time in which Slack took nothing, and who was told of it by other roads."""
+
+    __tablename__ = "paging"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    began_at: Mapped[datetime]
+    """When Slack first did not take a message."""
+    error: Mapped[str]
+    outage_ids: Mapped[list[int]] = mapped_column(default=list)
+    """The outages that a page told of."""
+    roads: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """Road -> how its last try ended: ok, said, at."""
+    attempts: Mapped[int] = mapped_column(default=0)
+    """Rounds in a row in which no road took it."""
+    next_at: Mapped[datetime | None]
+    """When the next page, or the next try of this one, is due; NULL: not again."""
+    pages: Mapped[int] = mapped_column(default=0)
+    paged_at: Mapped[datetime | None]
+    """When the first page was taken by a road."""
+    last_paged_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None] = mapped_column(index=True)
 
 
 class Approval(Base):

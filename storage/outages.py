@@ -112,6 +112,24 @@ async def expect(tx: Tx, outage_id: int, eta: datetime) -> Outage | None:
     return await change(tx, outage_id, Outage.state != OutageState.RESOLVED, eta=eta)
 
 
+async def grade(tx: Tx, outage_id: int, was: str, severity: str) -> Outage | None:
+    """None when it was resolved, or its severity changed, in the meantime."""
+    only_if = (Outage.state != OutageState.RESOLVED, Outage.severity == was)
+    return await change(tx, outage_id, *only_if, severity=severity)
+
+
+async def former(tx: Tx, outage: Outage, since: datetime) -> Outage | None:
+    """The last outage before this one on one of its servers, when it was resolved after `since`."""
+    mine = select(OutageServer.server_id).where(OutageServer.outage_id == outage.id)
+    return await tx.scalar(
+        select(Outage)
+        .join(OutageServer, OutageServer.outage_id == Outage.id)
+        .where(OutageServer.server_id.in_(mine), Outage.id < outage.id, Outage.resolved_at >= since)
+        .order_by(Outage.id.desc())
+        .limit(1)
+    )
+
+
 async def acknowledge(tx: Tx, outage_id: int, who: str, at: datetime) -> Outage | None:
     """Taken by `who`, if nobody has it since it opened (or opened again). Its first time of acknowledgement stays."""
     return await change(

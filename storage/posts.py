@@ -1,8 +1,10 @@
 """Slack messages that should exist, as the announcer works through them."""
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import func, or_, select, update
 
@@ -12,6 +14,23 @@ from storage.models import Approval, ApprovalState, Notice, NoticeState, Outage,
 _MOVING_RESENDS = (ResendState.SENDING, ResendState.PAUSING)
 
 
+_AT_PEACE: Mapping[str, Any] = {
+    "attempts": 0, "next_at": None, "error": None, "code": None, "failing_since": None,
+}  # fmt: skip
+"""What is written of a message that is shown as it should be."""
+_NOT_AWAY = ("broken", "ratelimited")
+"""Codes of what waits while Slack takes other messages."""
+
+
+@dataclass(frozen=True)
+class WaitingThread:
+    """What waits in one thread. `key` is that of its head: `outage:3`, or `timeline:41` in the channel itself."""
+
+    key: str
+    waiting: int
+    since: datetime
+
+
 @dataclass(frozen=True)
 class Trouble:
     """How the announcer stands with Slack: what waits, since when, and the error of the oldest that failed."""
@@ -19,6 +38,16 @@ class Trouble:
     waiting: int
     since: datetime | None
     error: str | None
+    threads: tuple[WaitingThread, ...] = ()
+    """Where it waits, the fullest first."""
+
+
+@dataclass(frozen=True)
+class Absence:
+    """Slack does not take messages: since when, and why in a sentence."""
+
+    since: datetime
+    error: str
 
 
 async def threads_due(tx: Tx, at: datetime) -> list[str]:
@@ -96,33 +125,86 @@ async def attempt(tx: Tx, post_id: int, at: datetime) -> None:
     await tx.execute(update(Post).where(Post.id == post_id).values(attempted_at=func.coalesce(Post.attempted_at, at)))
 
 
-async def posted(tx: Tx, post_id: int, *, channel: str, ts: str) -> None:
+async def posted(tx: Tx, post_id: int, *, channel: str, ts: str, at: datetime) -> None:
     """The message exists, with nothing said yet of what it shows."""
-    await tx.execute(update(Post).where(Post.id == post_id).values(channel=channel, ts=ts, attempted_at=None))
+    await tx.execute(
+        update(Post).where(Post.id == post_id).values(channel=channel, ts=ts, attempted_at=None, taken_at=at)
+    )
 
 
 async def shown(tx: Tx, post_id: int, *, version: int, look: str) -> None:
     """The message shows this version; `look` is the hash of what people see."""
-    await tx.execute(
-        update(Post).where(Post.id == post_id).values(posted=version, shown=look, attempts=0, next_at=None, error=None)
-    )
+    await tx.execute(update(Post).where(Post.id == post_id).values(posted=version, shown=look, **_AT_PEACE))
 
 
-async def failed(tx: Tx, post_id: int, *, error: str, next_at: datetime, refused: bool) -> None:
+async def failed(
+    tx: Tx, post_id: int, *, error: str, code: str, at: datetime, next_at: datetime, refused: bool
+) -> None:
     """Try again at `next_at`. With `refused` Slack said that it did not post, so there is nothing to look for."""
-    values = {"attempts": Post.attempts + 1, "error": error, "next_at": next_at}
+    values = {
+        "attempts": Post.attempts + 1,
+        "error": error,
+        "code": code,
+        "failing_since": func.coalesce(Post.failing_since, at),
+        "next_at": next_at,
+    }
     if refused:
         values["attempted_at"] = None
     await tx.execute(update(Post).where(Post.id == post_id).values(**values))
 
 
 async def lost(tx: Tx, key: str) -> None:
-    """The message is gone from Slack: it is to be posted again."""
+    """The message is gone from Slack: all that it showed is to be posted again."""
     await tx.execute(
         update(Post)
-        .where(Post.key == key)
-        .values(channel=None, ts=None, posted=0, shown=None, attempted_at=None, next_at=None)
+        .where(or_(Post.key == key, Post.joined_into == key))
+        .values(channel=None, ts=None, posted=0, shown=None, attempted_at=None, next_at=None, joined_into=None)
     )
+
+
+# Bursts: entries that one message shows
+
+
+async def following(tx: Tx, first: Post, most: int) -> Sequence[Post]:
+    """What comes after `first` in its thread and is not in Slack yet, in order."""
+    rows = await tx.scalars(
+        select(Post)
+        .where(Post.posted < Post.wanted, Post.ts.is_(None), Post.parent_key == first.parent_key, Post.id > first.id)
+        .order_by(Post.id)
+        .limit(most)
+    )
+    return rows.all()
+
+
+async def members(tx: Tx, owner: str) -> Sequence[Post]:
+    """What the message of `owner` shows besides it, in order."""
+    rows = await tx.scalars(select(Post).where(Post.joined_into == owner).order_by(Post.id))
+    return rows.all()
+
+
+async def join(tx: Tx, owner: str, versions: Mapping[str, int], *, channel: str, ts: str, at: datetime) -> None:
+    """The message of `owner` shows these too: key -> the version that it shows."""
+    for version in set(versions.values()):
+        keys = [key for key, shows in versions.items() if shows == version]
+        await tx.execute(
+            update(Post)
+            .where(Post.key.in_(keys), Post.ts.is_(None))
+            .values(
+                joined_into=owner, channel=channel, ts=ts, taken_at=at, posted=version, attempted_at=None, **_AT_PEACE
+            )
+        )
+
+
+async def versions(tx: Tx, keys: Iterable[str]) -> dict[str, int]:
+    """Key -> the version that is wanted now."""
+    rows = await tx.execute(select(Post.key, Post.wanted).where(Post.key.in_(list(keys))))
+    return dict(rows.all())
+
+
+async def pass_on(tx: Tx, post: Post) -> None:
+    """It has changed, and its owner's message shows it: that one is to be edited."""
+    await tx.execute(update(Post).where(Post.key == post.joined_into).values(wanted=Post.wanted + 1))
+    await tx.execute(update(Post).where(Post.id == post.id).values(posted=post.wanted, **_AT_PEACE))
 
 
 async def hurry(tx: Tx, errors: Iterable[str]) -> None:
@@ -136,9 +218,49 @@ async def hurry_all(tx: Tx) -> None:
 
 
 async def trouble(tx: Tx) -> Trouble:
-    """For status and check: is Slack behind, and why."""
-    row = (await tx.execute(select(func.count(), func.min(Post.created_at)).where(Post.posted < Post.wanted))).one()
-    error = await tx.scalar(
-        select(Post.error).where(Post.posted < Post.wanted, Post.error.is_not(None)).order_by(Post.id).limit(1)
+    """For status and check: is Slack behind, where, and why."""
+    rows = await tx.execute(
+        select(Post.key, Post.parent_key, Post.created_at, Post.ts, Post.failing_since, Post.error)
+        .where(Post.posted < Post.wanted)
+        .order_by(Post.id)
     )
-    return Trouble(row[0], row[1], error)
+    waits: dict[str, list[datetime]] = defaultdict(list)
+    error: str | None = None
+    for row in rows:
+        # A message that is there waits for an edit only, and for how long nobody wrote down before it failed.
+        since = row.failing_since if row.ts else row.created_at
+        waits[row.parent_key or row.key].append(since or row.created_at)
+        error = error or row.error
+    threads = [WaitingThread(key, len(times), min(times)) for key, times in waits.items()]
+    threads.sort(key=lambda thread: (-thread.waiting, thread.since))
+    since = min((thread.since for thread in threads), default=None)
+    return Trouble(sum(thread.waiting for thread in threads), since, error, tuple(threads))
+
+
+async def absence(tx: Tx) -> Absence | None:
+    """Whether Slack is away: something cannot be shown, and since then nothing was taken."""
+    failing = await tx.scalar(
+        select(Post)
+        .where(Post.posted < Post.wanted, Post.failing_since.is_not(None), Post.code.not_in(_NOT_AWAY))
+        .order_by(Post.failing_since, Post.id)
+        .limit(1)
+    )
+    if failing is None or failing.failing_since is None:
+        return None
+    taken = await tx.scalar(select(func.max(Post.taken_at)).where(Post.taken_at >= failing.failing_since))
+    # What is refused while other messages are taken is a message's own trouble, unless all others fail since then.
+    since = failing.failing_since if taken is None else await _failing_after(tx, taken)
+    return Absence(since, failing.error or "") if since is not None else None
+
+
+async def _failing_after(tx: Tx, moment: datetime) -> datetime | None:
+    return await tx.scalar(
+        select(func.min(Post.failing_since)).where(
+            Post.posted < Post.wanted, Post.failing_since > moment, Post.code.not_in(_NOT_AWAY)
+        )
+    )
+
+
+async def unposted(tx: Tx, keys: Iterable[str]) -> set[str]:
+    """Those of the messages that Slack has not taken yet."""
+    return set(await tx.scalars(select(Post.key).where(Post.key.in_(list(keys)), Post.ts.is_(None))))

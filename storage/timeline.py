@@ -1,7 +1,7 @@
 """The timeline and the Slack posts that follow from it, written in the caller's transaction."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -104,3 +104,9 @@ async def locked(tx: Tx, entry_id: int) -> Timeline | None:
 
 async def get(tx: Tx, entry_id: int) -> Timeline | None:
     return await tx.get(Timeline, entry_id)
+
+
+async def some(tx: Tx, entry_ids: Iterable[int]) -> Sequence[Timeline]:
+    """Those of the entries that there are."""
+    rows = await tx.scalars(select(Timeline).where(Timeline.id.in_(list(entry_ids))))
+    return rows.all()

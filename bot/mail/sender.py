@@ -9,11 +9,9 @@ import asyncio
 import contextlib
 import os
 import socket
-import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Literal, cast
 
 import structlog
 
@@ -21,7 +19,7 @@ from bot.clock import now
 from bot.config import Settings
 from bot.errors import BotError
 from bot.mail import endings
-from bot.mail.connection import Endpoint
+from bot.mail.endpoints import endpoint_of
 from bot.mail.jobs import Job, Key
 from bot.mail.journal import Journal, boot_id
 from bot.mail.lanes import Lane
@@ -226,7 +224,7 @@ class Sender:
             data=command,
             dot=timedelta(seconds=sending_settings.dot_timeout),
         )
-        endpoint = await asyncio.to_thread(_endpoint, carrier, self.settings)
+        endpoint = await asyncio.to_thread(endpoint_of, carrier, self.settings)
         return Lane(carrier, endpoint, sending_settings, self._ledger, self._journal, slots, limits)
 
     async def _close_lane(self, server_id: int) -> None:
@@ -271,20 +269,3 @@ class Sender:
 
 def _nobody() -> None:
     """There is no lane to wake."""
-
-
-def _endpoint(carrier: Carrier, settings: Settings) -> Endpoint:
-    """Where and how to connect; user name, password and certificates come from the settings under its name."""
-    known = settings.servers.get(carrier.name)
-    context = None
-    if known is not None and known.ca_file is not None:
-        context = ssl.create_default_context(cafile=known.ca_file)
-    return Endpoint(
-        host=carrier.host,
-        port=carrier.port,
-        tls=cast("Literal['none', 'starttls', 'tls']", carrier.tls),
-        username=known.username if known else None,
-        password=known.password if known else None,
-        context=context,
-        helo=settings.sending.helo_name,
-    )

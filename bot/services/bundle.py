@@ -16,6 +16,8 @@ from bot.services.maintenance import MaintenanceWindows
 from bot.services.messages import Messages
 from bot.services.notices import Notices
 from bot.services.outages import Outages
+from bot.services.paging import Pager
+from bot.services.reminders import Reminders
 from bot.services.resends import Resends
 from bot.services.servers import Servers
 from bot.services.status import Status
@@ -33,6 +35,7 @@ class Services:
     importing: Importing
     servers: Servers
     outages: Outages
+    reminders: Reminders
     approvals: Approvals
     break_glass: BreakGlasses
     resends: Resends
@@ -44,6 +47,7 @@ class Services:
     home: Home
     audit: Audit
     deciding: Deciding
+    pager: Pager
 
 
 def build(db: Database, settings: Settings) -> Services:
@@ -62,6 +66,7 @@ def build(db: Database, settings: Settings) -> Services:
         importing=Importing(db, settings, access),
         servers=servers,
         outages=outages,
+        reminders=Reminders(db, settings, access),
         approvals=approvals,
         break_glass=BreakGlasses(db, settings, access),
         resends=resends,
@@ -73,4 +78,5 @@ def build(db: Database, settings: Settings) -> Services:
         home=Home(db, access, approvals, resends, notices),
         audit=Audit(db, access),
         deciding=Deciding(db, access, approvals),
+        pager=Pager(db, settings),
     )

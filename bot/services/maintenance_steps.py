@@ -69,11 +69,12 @@ class Steps:
             server = await _server(tx, window)
             names = [each.name for each in await campaign_store.sending_through(tx, server.id)]
             then = f" {joined(names)} will be paused." if names else ""
+            # It names who planned it, so that the thread reaches somebody.
             text = (
-                f"The maintenance of {server.name} begins in {lasting(window.starts_at - at)}, at "
+                f"{window.created_by}: the maintenance of {server.name} begins in {lasting(window.starts_at - at)}, at "
                 f"{moment(window.starts_at, at)}, and lasts {lasting(window.ends_at - window.starts_at)}.{then}"
             )
-            await tell(tx, window, "maintenance.reminder", text, HOLDFAST, at, broadcast=True)
+            await tell(tx, window, "maintenance.reminder", text, HOLDFAST, at)
 
     async def _start(self, window: Maintenance, at: datetime) -> None:
         """Hold what its server sends. A window that nothing saw begin and that is over already holds nothing."""
@@ -91,7 +92,7 @@ class Steps:
                 return
             ids = [each.id for each in await campaign_store.sending_through(tx, server.id)]
             text = f"The maintenance of {server.name} has begun. It ends at {moment(window.ends_at, at)}."
-            await tell(tx, begun, "maintenance.started", text, HOLDFAST, at, broadcast=True)
+            await tell(tx, begun, "maintenance.started", text, HOLDFAST, at)
             reason = f"maintenance of {server.name} until {moment(window.ends_at, at)}"
             await self._campaigns.hold(tx, ids, Hold.MAINTENANCE, reason, at, HOLDFAST, maintenance_id=window.id)
 
@@ -143,7 +144,7 @@ class Steps:
                 said = await self._let_go(tx, window, server, ids, at)
             missed = " Holdfast did not run while it lasted." if window.started_at is None else ""
             text = f"The maintenance of {server.name} is over.{missed} {said}"
-            await tell(tx, ended, maintenance.ENDED, text, HOLDFAST, at, broadcast=outage is None)
+            await tell(tx, ended, maintenance.ENDED, text, HOLDFAST, at)
 
     async def _let_go(self, tx: Tx, window: Maintenance, server: Server, ids: Sequence[int], at: datetime) -> str:
         """What can be sent goes on; what cannot waits for whatever is in its way."""
@@ -219,11 +220,10 @@ async def tell(
     at: datetime,
     *,
     card: bool = True,
-    broadcast: bool = False,
 ) -> None:
     """Write the timeline, in the thread of the window's card. A proposal has no card yet: only who plans it sees it."""
     key = f"maintenance:{window.id}"
     if card:
         await timeline.ensure_post(tx, key, at)
     entry = Entry(kind, text, actor.id, at, server_id=window.server_id, maintenance_id=window.id)
-    await timeline.record(tx, entry, post=card, parent=key, broadcast=broadcast)
+    await timeline.record(tx, entry, post=card, parent=key)

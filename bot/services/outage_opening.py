@@ -19,7 +19,7 @@ from storage import campaigns as campaign_store
 from storage import deliveries, evidence, outages, timeline
 from storage import servers as server_store
 from storage.db import Database, Tx
-from storage.models import Campaign, Health, Hold, Outage, OutageState, Server
+from storage.models import Campaign, Health, Hold, Outage, OutageState, Server, Severity
 from storage.timeline import Entry
 
 _LOOK_BACK = timedelta(minutes=15)
@@ -150,6 +150,7 @@ class Opening:
     ) -> Outage:
         outage = Outage(
             title=title,
+            severity=await self._severity(tx, server),
             policy=self._settings.policy,
             opened_by=by.mention,
             stage=failure.stage,
@@ -165,6 +166,13 @@ class Opening:
         await timeline.ensure_post(tx, f"outage:{outage.id}", at)
         await deliveries.stamp_outage(tx, server.id, outage.started_at, outage.id)
         return outage
+
+    async def _severity(self, tx: Tx, server: Server) -> Severity:
+        """By how many people wait for their mail: a first guess, which people may correct."""
+        stopped = await campaign_store.sending_through(tx, server.id)
+        if sum(campaign.recipients for campaign in stopped) >= self._settings.critical_from:
+            return Severity.CRITICAL
+        return Severity.MAJOR if stopped else Severity.MINOR
 
     async def _again(self, tx: Tx, outage: Outage, server: Server, failure: Failure, at: datetime) -> Outage:
         """The server of an unresolved outage is down again, or as somebody declared."""
@@ -236,7 +244,7 @@ class Opening:
             text += f" {number(len(released), 'campaign')} {'goes' if len(released) == 1 else 'go'} on by policy."
         if still:
             text += f" {number(still, 'campaign')} {'is' if still == 1 else 'are'} still held: press Resume campaigns."
-        await self._record(tx, outage, servers[0], "outage.recovered", text, at, post=True, broadcast=True)
+        await self._record(tx, outage, servers[0], "outage.recovered", text, at, post=True)
 
     async def _record(
         self,

@@ -1,7 +1,8 @@
 """What is known of outages, gathered for lists, cards and summaries. Nothing is changed here."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 from bot.clock import now
 from bot.errors import BadInputError, NotFoundError
@@ -27,6 +28,8 @@ from storage.campaigns import Placed
 from storage.db import Database, Tx
 from storage.models import CampaignState, Hold, Maintenance, Outage, OutageState, Server
 
+RECENTLY = timedelta(hours=24)
+"""An outage on the same server that was resolved within this time before is told of: the server is down again."""
 _SENDING = {CampaignState.SENDING}
 _STOPPED = {CampaignState.PAUSING, CampaignState.PAUSED}
 
@@ -109,7 +112,8 @@ async def _headline(tx: Tx, outage: Outage, at: datetime, *, counted: bool) -> H
     resend_id = await outages.live_resend(tx, outage.id)
     stuck = await blocked(tx, outage.id, placed, at)
     shown = Headline(outage, servers, campaigns, totals, (), resend_id)
-    return Headline(outage, servers, campaigns, totals, _actions(shown, placed, stuck), resend_id)
+    former = await outages.former(tx, outage, outage.detected_at - RECENTLY)
+    return replace(shown, actions=_actions(shown, placed, stuck), former=former)
 
 
 async def actions_of(tx: Tx, outage_id: int) -> tuple[ActionItem, ...]:

@@ -98,6 +98,8 @@ class Headline:
     actions: tuple[str, ...]
     resend_id: int | None
     """The newest resend that is planned or under way for it."""
+    former: Outage | None = None
+    """The outage before it on the same server, when that was over not long before."""
 
     @property
     def names(self) -> str:

@@ -27,9 +27,9 @@ from bot.services.servers import Servers
 from bot.services.when import parse_when
 from bot.services.words import joined, moment, number
 from storage import campaigns as campaign_store
-from storage import outages, timeline
+from storage import outages, reminders, timeline
 from storage.db import Database, Tx
-from storage.models import Campaign, Health, Hold, Outage, OutageState, Server
+from storage.models import Campaign, Health, Hold, Outage, OutageState, Server, Severity
 from storage.timeline import Entry
 
 __all__ = [
@@ -45,6 +45,8 @@ __all__ = [
     "failure_sentence",
 ]
 
+SEVERITIES = tuple(each.value for each in Severity)
+"""From the mildest to the worst."""
 _TEXT_MAX = 2000
 _TITLE_MAX = 300
 
@@ -135,6 +137,24 @@ class Outages:
             await self._record(tx, outage, "eta", text, at, actor)
         return OutageResult(outage, f"Expected to be over at {moment(eta, at)}{_theirs(eta, actor)}.")
 
+    async def severity(self, actor: Actor, outage_id: int | None, word: str) -> OutageResult:
+        """How bad it is; the channel hears of it only when that is worse. Raises BadInputError for another word."""
+        self._access.require(actor, "outage.severity")
+        if word not in SEVERITIES:
+            raise BadInputError(f"Say how bad it is: {joined(SEVERITIES, 'or')}. /outage severity major")
+        async with self._db.transaction() as tx:
+            picked, at = await _open_one(tx, outage_id), now()
+            was = picked.severity
+            if was == word:
+                raise WrongStateError(f"Outage #{picked.id} is {word} already. Nothing was changed.")
+            outage = await outages.grade(tx, picked.id, was, word)
+            if outage is None:
+                raise WrongStateError(await _too_late(tx, picked.id))
+            worse = SEVERITIES.index(word) > SEVERITIES.index(was)
+            text = f"{actor.mention} finds it {'worse' if worse else 'milder'}: it is {word} now, it was {was}."
+            await self._record(tx, outage, "worse" if worse else "milder", text, at, actor, broadcast=worse)
+        return OutageResult(outage, f"Outage #{outage.id} is {word} now.")
+
     async def resolve(self, actor: Actor, outage_id: int | None, text: str = "") -> OutageResult:
         """Close it, and post its summary. Campaigns that it holds stay paused; the sentence says so."""
         self._access.require(actor, "outage.resolve")
@@ -214,8 +234,12 @@ class Outages:
     async def summary(self, outage_id: int) -> OutageSummary:
         return await self._reading.summary(outage_id)
 
-    async def _record(self, tx: Tx, outage: Outage, verb: str, text: str, at: datetime, actor: Actor) -> None:
-        await timeline.record(tx, Entry(f"outage.{verb}", text, actor.id, at, outage_id=outage.id))
+    async def _record(
+        self, tx: Tx, outage: Outage, verb: str, text: str, at: datetime, actor: Actor, *, broadcast: bool = False
+    ) -> None:
+        entry = Entry(f"outage.{verb}", text, actor.id, at, outage_id=outage.id)
+        await timeline.record(tx, entry, broadcast=broadcast)
+        await reminders.answer(tx, outage.id, "over" if verb == "resolved" else "update", actor.mention, at)
         await timeline.ensure_post(tx, f"outage:{outage.id}", at)
 
 

@@ -9,9 +9,9 @@ from importlib.metadata import PackageNotFoundError, version
 from bot.clock import now
 from bot.config import Settings
 from bot.services.server_results import effective_state
-from storage import approvals, campaigns, maintenance, outages, posts, servers, status, workers
+from storage import approvals, campaigns, maintenance, outages, paging, posts, servers, status, workers
 from storage.db import Database
-from storage.models import Approval, Maintenance, Outage
+from storage.models import Approval, Maintenance, Outage, Paging
 from storage.posts import Trouble
 
 
@@ -43,6 +43,8 @@ class StatusReport:
     at: datetime
     asked: Mapping[int, str] = field(default_factory=dict)
     """The names of the campaigns that wait for an approval, by id."""
+    paging: Paging | None = None
+    """The absence of Slack that goes on, and whom it was told."""
 
     @property
     def calm(self) -> bool:
@@ -81,6 +83,7 @@ class Status:
                 database="SQLite" if self._db.is_sqlite else "PostgreSQL",
                 at=at,
                 asked=asked,
+                paging=await paging.current(tx),
             )
 
 

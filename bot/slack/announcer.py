@@ -7,7 +7,7 @@ Slack is away. A message is looked for before it is posted again whenever it may
 import asyncio
 import random
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -18,11 +18,12 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.clock import now
 from bot.errors import NotFoundError
 from bot.services.bundle import Services
+from bot.slack import bursts
 from bot.slack.answering import SLACK_ERRORS, reason
 from bot.slack.blocks import View
 from bot.slack.channel import ChannelError, HomeChannel
 from bot.slack.pace import Pace
-from bot.slack.posting import Place, Poster, look
+from bot.slack.posting import Found, Place, Poster, look
 from bot.slack.setbacks import AWAY, CHANNEL_WRONG, MESSAGE_GONE, THREAD_GONE, Setback, judge
 from storage import posts
 from storage.db import Tx
@@ -184,23 +185,37 @@ class Announcer:
         place = await self._place(post)
         if place is None:
             return False
-        ts = await self._found(post, place) if post.attempted_at else None
-        if ts is None:
-            await self._poster.posts[place.channel].turn()
-        view = await self._draw(post.key)  # the newest state, if the turn was long in coming
-        if view is None:
-            await self._settle(post, _GONE)
-            return True
-        if ts is None:
-            async with self._db.transaction() as tx:
-                await posts.attempt(tx, post.id, now())
-            ts = await self._poster.post(place, post.key, view, broadcast=post.broadcast)
-            await self._posted(post, place, ts, look(view))
-        else:
+        found = await self._found(post, place) if post.attempted_at else None
+        if found is not None:
             _log.info("a message had been taken after all", key=post.key)
-            await self._posted(post, place, ts, None)
+            await self._was_posted(post, place, found)
+        else:
+            await self._poster.posts[place.channel].turn()
+            view = await self._draw(post.key)  # the newest state, if the turn was long in coming
+            if view is None:
+                await self._settle(post, _GONE)
+                return True
+            await self._post(post, place, *await bursts.gather(self._db, post, view))
         await self._back()
         return True
+
+    async def _post(self, post: Post, place: Place, view: View, joined: Sequence[Post]) -> None:
+        async with self._db.transaction() as tx:
+            await posts.attempt(tx, post.id, now())
+        keys = [post.key, *(each.key for each in joined)]
+        ts = await self._poster.post(place, keys, view, broadcast=post.broadcast)
+        async with self._db.transaction() as tx:
+            await posts.posted(tx, post.id, channel=place.channel, ts=ts, at=now())
+            await posts.shown(tx, post.id, version=post.wanted, look=look(view))
+            shows = {each.key: each.wanted for each in joined}
+            await posts.join(tx, post.key, shows, channel=place.channel, ts=ts, at=now())
+
+    async def _was_posted(self, post: Post, place: Place, found: Found) -> None:
+        """What it shows is not known: the next look edits it to the present state."""
+        async with self._db.transaction() as tx:
+            await posts.posted(tx, post.id, channel=place.channel, ts=found.ts, at=now())
+            shows = await posts.versions(tx, found.keys[1:])
+            await posts.join(tx, post.key, shows, channel=place.channel, ts=found.ts, at=now())
 
     async def _place(self, post: Post) -> Place | None:
         """None while the message that it answers is not there."""
@@ -214,7 +229,7 @@ class Announcer:
             return None
         return Place(head.channel, head.ts)
 
-    async def _found(self, post: Post, place: Place) -> str | None:
+    async def _found(self, post: Post, place: Place) -> Found | None:
         try:
             return await self._poster.find(place, post.key, post.attempted_at or now())
         except SLACK_ERRORS as error:
@@ -224,20 +239,17 @@ class Announcer:
             _log.warning("cannot look for a message: add the scopes channels:history and groups:history", key=post.key)
             return None
 
-    async def _posted(self, post: Post, place: Place, ts: str, shown: str | None) -> None:
-        """With `shown` None the next look edits it to the present state."""
-        async with self._db.transaction() as tx:
-            await posts.posted(tx, post.id, channel=place.channel, ts=ts)
-            if shown is not None:
-                await posts.shown(tx, post.id, version=post.wanted, look=shown)
-
     # A message that is there
 
     async def _edit(self, post: Post, channel: str, ts: str) -> bool:
-        view = await self._draw(post.key)
+        if post.joined_into is not None:
+            async with self._db.transaction() as tx:
+                await posts.pass_on(tx, post)
+            return True
+        view = await self._draw_whole(post)
         if view is not None and look(view) != post.shown:
             await self._poster.edits[channel].turn()
-            view = await self._draw(post.key)  # the newest state, if the turn was long in coming
+            view = await self._draw_whole(post)  # the newest state, if the turn was long in coming
         if view is None or look(view) == post.shown:
             await self._settle(post, post.shown or _GONE)
             return True
@@ -252,6 +264,11 @@ class Announcer:
             return await self._renderers[kind](self._services, int(identity))
         except NotFoundError:
             return None
+
+    async def _draw_whole(self, post: Post) -> View | None:
+        """The message that is there for it, with whatever joined it."""
+        view = await self._draw(post.key)
+        return await bursts.redraw(self._db, post, view) if view is not None else None
 
     async def _settle(self, post: Post, shown: str) -> None:
         if post.posted < post.wanted or post.shown != shown:
@@ -270,12 +287,21 @@ class Announcer:
         self._away = self._away or setback.is_away
         if post.error != setback.sentence:
             _log.warning("a message waits", key=post.key, error=setback.sentence, code=setback.code)
-        next_at = now() + (setback.wait or self._pause(post.attempts))
+        at = now()
+        next_at = at + (setback.wait or self._pause(post.attempts))
         try:
             async with self._db.transaction() as tx:
                 if await self._mend(tx, post, setback):
                     return True
-                await posts.failed(tx, post.id, error=setback.sentence, next_at=next_at, refused=setback.refused)
+                await posts.failed(
+                    tx,
+                    post.id,
+                    error=setback.sentence,
+                    code=setback.code,
+                    at=at,
+                    next_at=next_at,
+                    refused=setback.refused,
+                )
         except StorageError as error:
             _log.warning("a setback could not be stored", key=post.key, error=str(error))
         return False

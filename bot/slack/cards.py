@@ -8,6 +8,7 @@ from bot.slack.views import campaign_asking as asking_views
 from bot.slack.views import maintenance as maintenance_views
 from bot.slack.views import notice as notice_views
 from bot.slack.views import outage as outage_views
+from bot.slack.views import reminder as reminder_views
 from bot.slack.views import resend as resend_views
 from bot.slack.views import timeline as timeline_views
 from storage import timeline
@@ -41,6 +42,10 @@ async def _ask(services: Services, approval_id: int) -> View:
     return asking_views.card(await services.campaigns.asked(approval_id))
 
 
+async def _reminder(services: Services, reminder_id: int) -> View:
+    return reminder_views.card(await services.reminders.card(reminder_id))
+
+
 async def _entry(services: Services, entry_id: int) -> View | None:
     async with services.db.read() as tx:
         row = await timeline.get(tx, entry_id)
@@ -55,6 +60,7 @@ CARDS: dict[str, Renderer] = {
     "maintenance": _maintenance,
     "glass": _glass,
     "ask": _ask,
+    "reminder": _reminder,
     "timeline": _entry,
 }
 """`kind` of a post's key -> how it is drawn."""

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -29,6 +29,13 @@ class Place(NamedTuple):
     thread_ts: str | None = None
 
 
+class Found(NamedTuple):
+    """A message of ours in Slack: its ts, and the keys of all that it shows."""
+
+    ts: str
+    keys: tuple[str, ...]
+
+
 def look(view: View) -> str:
     """A hash of what people see."""
     seen = json.dumps([view.text, view.blocks], sort_keys=True, ensure_ascii=False)
@@ -45,8 +52,8 @@ class Poster:
         self.posts: defaultdict[str, Pace] = defaultdict(new_pace)
         self.edits: defaultdict[str, Pace] = defaultdict(new_pace)
 
-    async def post(self, place: Place, key: str, view: View, *, broadcast: bool) -> str:
-        """Returns the ts. Raises what the SDK raises."""
+    async def post(self, place: Place, keys: Sequence[str], view: View, *, broadcast: bool) -> str:
+        """Post what shows all of `keys`, the first of which owns it. Returns the ts. Raises what the SDK raises."""
 
         async def send(shown: View) -> AsyncSlackResponse:
             return await self._client.chat_postMessage(
@@ -55,12 +62,12 @@ class Poster:
                 reply_broadcast=True if broadcast and place.thread_ts else None,
                 text=shown.text,
                 blocks=shown.blocks or None,
-                metadata={"event_type": EVENT_TYPE, "event_payload": {"key": key}},
+                metadata={"event_type": EVENT_TYPE, "event_payload": _payload(keys)},
                 unfurl_links=False,
                 unfurl_media=False,
             )
 
-        answer = await _send(send, view, key, self.posts[place.channel])
+        answer = await _send(send, view, keys[0], self.posts[place.channel])
         return str(answer["ts"])
 
     async def edit(self, channel: str, ts: str, key: str, view: View) -> None:
@@ -71,8 +78,8 @@ class Poster:
 
         await _send(send, view, key, self.edits[channel])
 
-    async def find(self, place: Place, key: str, since: datetime) -> str | None:
-        """The ts of the message with this key, if Slack took it after all. Raises what the SDK raises."""
+    async def find(self, place: Place, key: str, since: datetime) -> Found | None:
+        """The message that this key owns, if Slack took it after all. Raises what the SDK raises."""
         oldest = f"{(since - _CLOCKS_DIFFER).timestamp():.6f}"
         cursor: str | None = None
         while True:
@@ -80,7 +87,7 @@ class Poster:
             for message in page["messages"]:
                 metadata = message.get("metadata") or {}
                 if metadata.get("event_type") == EVENT_TYPE and metadata["event_payload"].get("key") == key:
-                    return str(message["ts"])
+                    return Found(str(message["ts"]), _keys(metadata["event_payload"]))
             cursor = (page.get("response_metadata") or {}).get("next_cursor") or None
             if cursor is None:
                 return None
@@ -90,6 +97,15 @@ class Poster:
         if place.thread_ts:
             return await self._client.conversations_replies(channel=place.channel, ts=place.thread_ts, **more)
         return await self._client.conversations_history(channel=place.channel, **more)
+
+
+def _payload(keys: Sequence[str]) -> dict[str, str]:
+    """By `key` a message is found again; `keys` says what else it shows, in one string, as the values may be flat."""
+    return {"key": keys[0]} | ({"keys": " ".join(keys)} if len(keys) > 1 else {})
+
+
+def _keys(payload: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(payload.get("keys", payload["key"]).split())
 
 
 async def _send(

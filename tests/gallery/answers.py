@@ -11,8 +11,8 @@ from bot.services.status import StatusReport
 from bot.slack.blocks import View
 from bot.slack.views import replies, status
 from commands.words import Command, Words, address, decided, pressed
-from storage.models import Campaign, Maintenance, OutageState
-from storage.posts import Trouble
+from storage.models import Campaign, Maintenance, OutageState, Paging
+from storage.posts import Trouble, WaitingThread
 from tests.gallery.outages import row as outage
 from tests.gallery.scene import Scenes, each
 from tests.gallery.things import HOSTILE, MARIA, NIGHT, approval, campaign
@@ -20,6 +20,22 @@ from tests.gallery.things import HOSTILE, MARIA, NIGHT, approval, campaign
 PAUSE = "/campaign pause NAME|all [reason]"
 CALM = Trouble(0, None, None)
 AWAY = Trouble(12, NIGHT, "Slack does not answer: it was tried 3 times.")
+
+BEHIND = Trouble(
+    1_214,
+    NIGHT,
+    "Slack cannot be reached.",
+    tuple(
+        WaitingThread(key, number, NIGHT)
+        for key, number in (("outage:3", 1_200), ("resend:1", 11), ("outage:4", 2), ("timeline:9", 1))
+    ),
+)
+
+
+def paged(roads: dict[str, str | None]) -> Paging:
+    took = {road: {"ok": said is None, "said": said} for road, said in roads.items()}
+    at = NIGHT + timedelta(minutes=5) if None in roads.values() else None
+    return Paging(id=1, began_at=NIGHT, error="", roads=took, attempts=0, pages=1, paged_at=at)
 
 
 def report(**changes: Any) -> StatusReport:
@@ -76,6 +92,11 @@ REPORTS: dict[str, StatusReport] = {
     "posts on their way": report(posts=Trouble(1, None, None)),
     "no sender": report(sender_runs=False),
     "Slack is away": report(posts=AWAY),
+    "Slack is away, many threads": report(posts=BEHIND),
+    "Slack is away, people were paged": report(
+        posts=BEHIND, paging=paged({"Telegram": None, "mail to ops@x.com": "no"})
+    ),
+    "Slack is away, nobody could be paged": report(posts=AWAY, paging=paged({"Telegram": "it cannot be reached"})),
 }
 
 

@@ -14,8 +14,9 @@ from bot.services.outage_shapes import (
     ServerNow,
     Totals,
 )
-from bot.slack.views import outage, outage_replies, timeline
-from storage.models import Outage, OutageState, Timeline
+from bot.services.reminders import ReminderCard
+from bot.slack.views import outage, outage_replies, reminder, timeline
+from storage.models import Outage, OutageState, Reminder, Timeline
 from tests.gallery.scene import Scenes, each
 from tests.gallery.things import ANA, BEN, HOSTILE, NIGHT, campaign
 
@@ -127,6 +128,9 @@ CARDS: dict[str, Headline] = {
     "open, a server in maintenance": card(row(**BY_HAND), servers=(down(state="maintenance", since=None),)),
     "open, a drained server": card(row(**BY_HAND), servers=(down(state="drained", since=None),)),
     "open, it came back once": card(row(recurrences=1)),
+    "open, not the first of the day": card(
+        former=row(OutageState.RESOLVED, id=2, resolved_at=NIGHT - timedelta(hours=2))
+    ),
     "open, one message lost": card(totals=ONE_LOST),
     "open, what others wrote": card(
         row(title=HOSTILE, reply=HOSTILE, opened_by=BEN), campaigns=(touched("عرض-الربيع"),)
@@ -231,7 +235,35 @@ SAID = Timeline(
     data={"author": BEN, "permalink": "https://acme.slack.com/archives/C0OPS/p1777864560000100?cid=C0OPS"},
 )
 
+
+def reminded(answer: str | None = None, **changes: Any) -> ReminderCard:
+    values: dict[str, Any] = {
+        "id": 5,
+        "outage_id": 3,
+        "at": NIGHT + timedelta(hours=1),
+        "since": NIGHT,
+        "severity": "major",
+        "lead": ANA,
+        "answer": answer,
+        "answered_by": BEN if answer else None,
+        "answered_at": NIGHT + timedelta(minutes=64) if answer else None,
+        "until": NIGHT + timedelta(minutes=94) if answer == "later" else None,
+    }
+    return ReminderCard(Reminder(**(values | changes)), row(OutageState.ACKNOWLEDGED), ("primary",), timedelta(hours=1))
+
+
+REMINDERS: dict[str, ReminderCard] = {
+    "its lead is asked": reminded(),
+    "nobody has it": reminded(lead=None),
+    "answered by an update": reminded("update"),
+    "put off": reminded("later"),
+    "never again": reminded("never"),
+    "the outage ended": reminded("over", answered_by=None),
+}
+
 SCENES: Scenes = {
+    **each("reminder", reminder.card, REMINDERS),
+    "reminder: Send update was pressed": lambda: reminder.send_update(3),
     **each("card", outage.headline, CARDS),
     **each("summary", outage.summary, SUMMARIES),
     **each("/outage status", outage_replies.status, CARDS),
@@ -247,5 +279,9 @@ SCENES: Scenes = {
     "/outage timeline: a message": lambda: outage_replies.timeline(OutageTimeline(row(), (*ENTRIES[:1], SAID))),
     "thread: an entry": lambda: timeline.entry(entry(1, f"{ANA} named the cause: the disk is full")),
     "thread: what others wrote": lambda: timeline.entry(entry(1, f"{BEN}: {HOSTILE}")),
+    "thread: a burst": lambda: timeline.burst([(each.at, timeline.safe(each.text)) for each in ENTRIES[:3]]),
+    "thread: a burst over midnight": lambda: timeline.burst(
+        [(NIGHT - timedelta(hours=4), "primary is drained."), (NIGHT, timeline.safe(f"{BEN} restored primary."))]
+    ),
     "thread: a long entry": lambda: timeline.entry(entry(1, f"{BEN}: " + "long " * 700)),
 }

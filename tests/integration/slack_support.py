@@ -1,6 +1,7 @@
 """What the tests of Slack's side share: services over a database, the real SDK, and the strict fake Slack."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.config import Settings
-from bot.demo.fakeslack import Channel, FakeSlack, User
+from bot.demo.fakeslack import Channel, FakeSlack, Message, User
 from bot.services.bundle import Services, build
 from bot.slack.announcer import Announcer, Renderer, Timing
 from bot.slack.blocks import View
@@ -33,6 +34,12 @@ QUICK = Timing(
 
 def settings(folder: Path, **more: object) -> Settings:
     return Settings.model_validate({"data_dir": folder, "channel": "email-ops", **more})
+
+
+def entries(thread: Message) -> list[str]:
+    """What a thread tells, entry by entry: a burst is one message with a line for each, behind its time."""
+    shown = [each.blocks[0]["text"]["text"] if each.blocks else each.text for each in thread.thread]
+    return [re.sub(r"^\*<!date[^>]*>\*  ", "", line) for text in shown for line in text.split("\n")]
 
 
 def no_hurry() -> Pace:

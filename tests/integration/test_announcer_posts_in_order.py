@@ -19,7 +19,7 @@ from storage import posts, timeline
 from storage.db import Database
 from storage.models import Outage
 from storage.timeline import Entry
-from tests.integration.slack_support import announcing, settings
+from tests.integration.slack_support import announcing, entries, settings
 from tests.seeds import add_campaign, add_server
 
 
@@ -86,14 +86,14 @@ async def test_a_headline_and_its_replies_stand_in_one_thread_in_order(
         await tell(db, f"step {number}")
 
     async with announcing(services, slack, cards.renderers):
-        await slack.wait_until(lambda: ops.messages and len(ops.messages[0].thread) == 6)
+        await slack.wait_until(lambda: ops.messages and len(entries(ops.messages[0])) == 6)
         await nothing_waits(db)
 
     head = ops.messages[0]
     assert len(ops.messages) == 1
     assert head.text == "primary is down"
     assert head.metadata == {"event_type": "holdfast_post", "event_payload": {"key": "outage:3"}}
-    assert [reply.text for reply in head.thread] == [f"step {number}" for number in range(6)]
+    assert entries(head) == [f"step {number}" for number in range(6)]
 
 
 async def test_a_reply_that_was_wanted_first_still_comes_after_its_headline(

@@ -12,7 +12,7 @@ from bot.demo.fakeslack import DEFAULT_SCOPES, Channel, FakeSlack
 from bot.services.bundle import Services, build
 from storage import posts
 from storage.db import Database
-from tests.integration.slack_support import QUICK, announcing, settings
+from tests.integration.slack_support import QUICK, announcing, entries, settings
 from tests.integration.test_announcer_posts_in_order import (
     Cards,
     nothing_waits,
@@ -46,9 +46,9 @@ async def test_slack_that_is_down_gets_everything_later_in_order(
             await tell(db, f"step {number}")
         await error_saying(db, "cannot be reached")
         slack.up()
-        await slack.wait_until(lambda: ops.messages and len(ops.messages[0].thread) == 4)
+        await slack.wait_until(lambda: ops.messages and len(entries(ops.messages[0])) == 4)
 
-    assert [reply.text for reply in ops.messages[0].thread] == [f"step {number}" for number in range(4)]
+    assert entries(ops.messages[0]) == [f"step {number}" for number in range(4)]
     assert len(ops.messages) == 1
 
 
@@ -68,7 +68,7 @@ async def test_a_message_that_was_taken_without_an_answer_is_found_and_not_doubl
         await slack.wait_for_message(ops, "maria has it", thread_of=head)
 
     assert len(ops.messages) == 1
-    assert [reply.text for reply in head.thread] == ["campaigns are held", "maria has it"]
+    assert entries(head) == ["campaigns are held", "maria has it"]
 
 
 async def test_an_error_of_slack_that_took_nothing_is_tried_again(

@@ -42,7 +42,7 @@ def headline(shown: Headline) -> View:
     outage = shown.outage
     title = _title(shown)
     made: list[Block] = [blocks.header(f"{_LOOKS[OutageState(outage.state)].emoji} {title}")]
-    made.append(blocks.section("\n".join([_failed(shown), *_now(shown)])))
+    made.append(blocks.section("\n".join([_failed(shown), *_former(shown), *_now(shown)])))
     # The one thing to do stands with its buttons where a phone shows them without scrolling; details come below.
     made.append(blocks.section(f"*Next:* {_next(shown)}"))
     if shown.actions:
@@ -119,6 +119,15 @@ def _failed(shown: Headline) -> str:
     times = "once" if outage.recurrences == 1 else blocks.count(outage.recurrences, "time")
     again = f" It failed again {times} since." if outage.recurrences else ""
     return f"{said}{what}.{again}"
+
+
+def _former(shown: Headline) -> list[str]:
+    """The outage before it on the same server, if that is not long ago."""
+    former = shown.former
+    if former is None or former.resolved_at is None:
+        return []
+    how = f": {safe(blocks.clip(former.resolution, _LONG_TEXT))}" if former.resolution else ""
+    return [f"*Not the first:* outage #{former.id} on it was resolved {blocks.time(former.resolved_at)}{how}"]
 
 
 def _now(shown: Headline) -> list[str]:

@@ -82,13 +82,43 @@ def _troubles(shown: StatusReport) -> list[str]:
     lines = []
     if not shown.sender_runs:
         lines.append("🟡 *No sender is running*, so no mail goes out. Start it with `holdfast run`.")
+    return [*lines, *_behind(shown)]
+
+
+def _behind(shown: StatusReport) -> list[str]:
+    """What waits for Slack: how much, since when, why, where, and who was paged because of it."""
     posts = shown.posts
-    if posts.error:
-        since = f" since {blocks.time(posts.since)}" if posts.since else ""
-        error = safe(clip(posts.error, _LONG_TEXT))
-        wait = "has waited" if posts.waiting == 1 else "have waited"
-        lines.append(f"🟡 *{count(posts.waiting, 'message')} for Slack* {wait}{since}; nothing is lost. {error}")
-    return lines
+    if not posts.error:
+        return []
+    since = f" since {blocks.time(posts.since)}" if posts.since else ""
+    error = safe(clip(posts.error, _LONG_TEXT))
+    wait = "has waited" if posts.waiting == 1 else "have waited"
+    lines = [f"🟡 *{count(posts.waiting, 'message')} for Slack* {wait}{since}; nothing is lost. {error}"]
+    threads = [each for each in posts.threads if each.waiting > 1] or list(posts.threads)
+    if len(posts.threads) > 1:
+        lines += [
+            f"• {_thread(each.key)}: {count(each.waiting, 'message')} since {blocks.time(each.since)}"
+            for each in threads[:_MOST]
+        ]
+        rest = sum(each.waiting for each in posts.threads) - sum(each.waiting for each in threads[:_MOST])
+        lines += [f"• elsewhere: {count(rest, 'message')}"] if rest else []
+    return [*lines, *_paged(shown)]
+
+
+def _thread(key: str) -> str:
+    """`outage #3`, as people call the thread of that key."""
+    kind, _, number = key.partition(":")
+    return "the channel" if kind == "timeline" else f"{kind} #{number}"
+
+
+def _paged(shown: StatusReport) -> list[str]:
+    paging = shown.paging
+    if paging is None:
+        return []
+    took = [road for road, result in paging.roads.items() if result["ok"]]
+    if paging.paged_at is None or not took:
+        return ["🔴 *Nobody could be paged* by another road. Look at `holdfast check`, and call somebody."]
+    return [f"🟡 *People were paged* by {escape(joined(took))} {blocks.time(paging.paged_at)}."]
 
 
 def _facts(shown: StatusReport) -> list[tuple[str, str]]:

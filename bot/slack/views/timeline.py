@@ -1,8 +1,10 @@
 """One entry of the timeline, as a reply in a thread; and the safe form of text that people and servers wrote."""
 
 import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
 
-from bot.slack.blocks import View, clip, escape, section
+from bot.slack.blocks import View, clip, escape, section, time
 from storage.models import Timeline
 
 # A person's mention and a date are ours to keep; a call of the whole channel is nobody's.
@@ -26,3 +28,12 @@ def entry(row: Timeline) -> View:
     """What happened, in the words in which it was written down."""
     text = safe(row.text)
     return View(clip(text, _NOTIFICATION_MAX), [section(text)])
+
+
+def burst(lines: Sequence[tuple[datetime, str]]) -> View:
+    """Several entries as one message: when each happened, and its text as `entry` shows it, oldest first."""
+    one_day = len({at.astimezone(UTC).date() for at, _ in lines}) == 1
+    form = "{time}" if one_day else "{date_short_pretty} {time}"
+    told = "\n".join(f"*{time(at, form)}*  {text}" for at, text in lines)
+    newest = f"{len(lines)} entries, the last: {lines[-1][1]}"
+    return View(clip(newest, _NOTIFICATION_MAX), [section(told)])
