@@ -69,6 +69,12 @@ class ApprovalSettings(_Section):
     """Seconds, or an ISO 8601 duration as PT2H."""
 
 
+class AskingSettings(_Section):
+    question_expires_after: Annotated[timedelta, BeforeValidator(_seconds)] = timedelta(minutes=10)
+    """How long the Confirm of a question works. Seconds, or an ISO 8601 duration as PT10M."""
+    undo_expires_after: Annotated[timedelta, BeforeValidator(_seconds)] = timedelta(minutes=30)
+
+
 class OutageSettings(_Section):
     policy: Literal["hold", "failover", "tell"] = "hold"
     """What happens to the campaigns of a server that goes down."""
@@ -145,6 +151,7 @@ class Settings(BaseSettings):
     servers: dict[str, ServerSettings] = {}
     roles: RoleSettings = RoleSettings()
     approvals: ApprovalSettings = ApprovalSettings()
+    asking: AskingSettings = AskingSettings()
     outages: OutageSettings = OutageSettings()
     probes: ProbeSettings = ProbeSettings()
     sending: SendingSettings = SendingSettings()
