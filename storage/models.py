@@ -619,7 +619,7 @@ class InstallState(Base):
 
 
 class Question(Base):
-    """A deed that was typed and shown with what it would hit, and waits for its Confirm. Kept for days, not for ever."""
+    """A deed that was typed and shown with what it would hit, and waits for its Confirm. Kept for days."""
 
     __tablename__ = "questions"
 
