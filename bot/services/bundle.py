@@ -5,15 +5,35 @@ from dataclasses import dataclass
 from bot.access import Access
 from bot.config import Settings
 from bot.services.approvals import Approvals
+from bot.services.asking import Asking
+from bot.services.campaign_plans import CampaignPlans
 from bot.services.campaigns import Campaigns
 from bot.services.importing import Importing
 from bot.services.maintenance import MaintenanceWindows
+from bot.services.maintenance_plans import MaintenancePlans
+from bot.services.notice_plans import NoticePlans
 from bot.services.notices import Notices
+from bot.services.outage_plans import OutagePlans
 from bot.services.outages import Outages
+from bot.services.resend_plans import ResendPlans
 from bot.services.resends import Resends
+from bot.services.server_plans import ServerPlans
 from bot.services.servers import Servers
 from bot.services.status import Status
+from bot.services.undoing import Undoing
 from storage.db import Database
+
+
+@dataclass(frozen=True)
+class Plans:
+    """What every deed would do, read and not done."""
+
+    campaigns: CampaignPlans
+    servers: ServerPlans
+    outages: OutagePlans
+    resends: ResendPlans
+    notices: NoticePlans
+    maintenance: MaintenancePlans
 
 
 @dataclass(frozen=True)
@@ -32,6 +52,9 @@ class Services:
     notices: Notices
     maintenance: MaintenanceWindows
     status: Status
+    plans: Plans
+    asking: Asking
+    undoing: Undoing
 
 
 def build(db: Database, settings: Settings) -> Services:
@@ -40,6 +63,7 @@ def build(db: Database, settings: Settings) -> Services:
     servers = Servers(db, settings, access)
     outages = Outages(db, settings, access, campaigns, servers)
     approvals = Approvals(settings, access)
+    maintenance = MaintenanceWindows(db, settings, access, campaigns, servers, outages)
     return Services(
         db=db,
         settings=settings,
@@ -51,6 +75,16 @@ def build(db: Database, settings: Settings) -> Services:
         approvals=approvals,
         resends=Resends(db, settings, access, approvals),
         notices=Notices(db, settings, access, approvals),
-        maintenance=MaintenanceWindows(db, settings, access, campaigns, servers, outages),
+        maintenance=maintenance,
         status=Status(db, settings),
+        plans=Plans(
+            campaigns=CampaignPlans(db, access),
+            servers=ServerPlans(db, access, servers),
+            outages=OutagePlans(db, settings.outages, access, servers),
+            resends=ResendPlans(db, access, approvals),
+            notices=NoticePlans(db, settings, access, approvals),
+            maintenance=MaintenancePlans(db, access, maintenance),
+        ),
+        asking=Asking(db, settings),
+        undoing=Undoing(db, access, servers, maintenance),
     )

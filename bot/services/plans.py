@@ -53,18 +53,20 @@ DEEDS: Mapping[str, Deed] = {
     "resend.approve": Deed(asks=False, undo=Way.COMMAND),
     "resend.rest": Deed(asks=False, undo=Way.COMMAND),
     "resend.reject": Deed(asks=False, undo=Way.COMMAND),
-    "resend.pause": Deed(asks=False, undo=Way.BUTTON),
-    "resend.resume": Deed(asks=False, undo=Way.BUTTON),
+    "resend.pause": Deed(asks=False, undo=Way.COMMAND),
+    "resend.resume": Deed(asks=False, undo=Way.COMMAND),
     "resend.cancel": Deed(asks=True, undo=Way.NEVER),
     "notice.draft": Deed(asks=False, undo=Way.COMMAND),
     "notice.send": Deed(asks=False, undo=Way.COMMAND),
     "notice.approve": Deed(asks=False, undo=Way.COMMAND),
     "notice.reject": Deed(asks=False, undo=Way.NEVER),
-    "notice.cancel": Deed(asks=True, undo=Way.NEVER),
+    "notice.cancel": Deed(asks=False, undo=Way.NEVER),
+    "notice.stop": Deed(asks=True, undo=Way.NEVER),
     "maintenance.schedule": Deed(asks=False, undo=Way.COMMAND),
     "maintenance.confirm": Deed(asks=False, undo=Way.BUTTON),
     "maintenance.cancel": Deed(asks=False, undo=Way.BUTTON),
     "maintenance.end": Deed(asks=True, undo=Way.NEVER),
+    "undo": Deed(asks=False, undo=Way.COMMAND),
 }
 """Where a card with its counts or a second person is the question already, no other one is asked."""
 
@@ -125,3 +127,10 @@ async def load(tx: Tx, server: Server) -> str:
         return f"{server.name} is sending nothing now."
     waiting = await to_go(tx, [each.id for each in found])
     return f"{server.name} is sending {number(len(found), 'campaign')} now, {number(waiting, 'recipient')} to go."
+
+
+def asked(holders: Sequence[str]) -> str:
+    """Who would be asked for an approval, as a fact."""
+    if not holders:
+        return "Nobody has the role approver yet, so nobody could approve it."
+    return f"Asked for the approval, besides who asks: {few(holders)}."

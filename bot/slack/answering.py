@@ -40,7 +40,7 @@ class Answers:
         if not place.get("response_url"):
             return False
         hook = AsyncWebhookClient(place["response_url"], session=self._client.session, retry_handlers=[])
-        body: dict[str, Any] = {"response_type": "ephemeral", "replace_original": False, "text": view.text}
+        body: dict[str, Any] = {"response_type": "ephemeral", "replace_original": view.instead, "text": view.text}
         if view.blocks:
             body["blocks"] = view.blocks
         if place.get("thread_ts"):
