@@ -95,6 +95,12 @@ class RemindSettings(_Section):
     critical: float = Field(default=30, ge=0)
 
 
+class AskingSettings(_Section):
+    question_expires_after: Annotated[timedelta, BeforeValidator(_seconds)] = timedelta(minutes=10)
+    """How long the Confirm of a question works. Seconds, or an ISO 8601 duration as PT10M."""
+    undo_expires_after: Annotated[timedelta, BeforeValidator(_seconds)] = timedelta(minutes=30)
+
+
 class OutageSettings(_Section):
     policy: Literal["hold", "failover", "tell"] = "hold"
     """What happens to the campaigns of a server that goes down."""
@@ -186,6 +192,7 @@ class Settings(BaseSettings):
     roles: RoleSettings = RoleSettings()
     approvals: ApprovalSettings = ApprovalSettings()
     break_glass: BreakGlassSettings = BreakGlassSettings()
+    asking: AskingSettings = AskingSettings()
     outages: OutageSettings = OutageSettings()
     probes: ProbeSettings = ProbeSettings()
     sending: SendingSettings = SendingSettings()

@@ -11,7 +11,7 @@ from bot.services.bundle import Services
 from bot.services.words import joined
 from bot.slack.blocks import View
 from bot.slack.call import Call, ClickHandler, EventHandler, Handler
-from commands import campaign, holdfast, maintenance, marks, notice, outage, resend, server
+from commands import asking, campaign, holdfast, maintenance, marks, notice, outage, resend, server
 from commands.words import shown, split
 
 _MODULES = (campaign, server, outage, resend, notice, maintenance, holdfast)
@@ -21,7 +21,7 @@ COMMANDS: Mapping[str, Handler] = {module.COMMAND.name: module.COMMAND for modul
 
 ACTIONS: Mapping[str, ClickHandler] = {
     action: handler for module in _MODULES for action, handler in module.ACTIONS.items()
-}
+} | asking.actions(COMMANDS)
 """`outage.acknowledge` -> what a press of that button does."""
 
 EVENTS: Mapping[str, EventHandler] = {**marks.EVENTS, **holdfast.EVENTS}

@@ -1,15 +1,18 @@
 """`/campaign`: look at campaigns, start, pause, resume and cancel them."""
 
 from bot.services.bundle import Services
+from bot.services.plans import Plan
 from bot.slack.blocks import View
 from bot.slack.call import Call, Click, ClickHandler
 from bot.slack.views import campaigns as views
 from bot.slack.views.replies import said
-from commands.words import Command, Verb, Words, decided
+from commands.asking import done
+from commands.words import Command, Verb, Words, always, decided, for_all
 from storage import deliveries
 from storage.models import CampaignState, DeliveryStatus
 
 _WHICH = "which campaign"
+_WHICH_OR_ALL = "which campaign, or all"
 
 
 async def _list(services: Services, _: Call, words: Words) -> View:
@@ -20,8 +23,7 @@ async def _list(services: Services, _: Call, words: Words) -> View:
 
 
 async def _status(services: Services, _: Call, words: Words) -> View:
-    name = words.word(_WHICH)
-    words.end()
+    name = _only_name(words)
     shown = await services.campaigns.status(name)
     if not shown.counts[DeliveryStatus.UNKNOWN]:
         return views.status(shown)
@@ -30,26 +32,48 @@ async def _status(services: Services, _: Call, words: Words) -> View:
 
 
 async def _start(services: Services, call: Call, words: Words) -> View:
-    name = words.word(_WHICH)
-    words.end()
-    return said((await services.campaigns.start(call.actor, name)).text)
+    return said((await services.campaigns.start(call.actor, _only_name(words))).text)
 
 
 async def _pause(services: Services, call: Call, words: Words) -> View:
-    name = words.word("which campaign, or all")
-    return said((await services.campaigns.pause(call.actor, name, words.rest())).text)
+    name = words.word(_WHICH_OR_ALL)
+    result = await services.campaigns.pause(call.actor, name, words.rest())
+    return await done(services, call.actor, result.text, result.undo)
 
 
 async def _resume(services: Services, call: Call, words: Words) -> View:
-    name = words.word("which campaign, or all")
-    words.end()
-    return said((await services.campaigns.resume(call.actor, name)).text)
+    name = _only_name(words, _WHICH_OR_ALL)
+    result = await services.campaigns.resume(call.actor, name)
+    return await done(services, call.actor, result.text, result.undo)
 
 
 async def _cancel(services: Services, call: Call, words: Words) -> View:
-    name = words.word(_WHICH)
+    return said((await services.campaigns.cancel(call.actor, _only_name(words))).text)
+
+
+# What each would do.
+
+
+async def _plan_start(services: Services, call: Call, words: Words) -> Plan:
+    return await services.plans.campaigns.start(call.actor, _only_name(words))
+
+
+async def _plan_pause(services: Services, call: Call, words: Words) -> Plan:
+    return await services.plans.campaigns.pause(call.actor, words.word(_WHICH_OR_ALL))
+
+
+async def _plan_resume(services: Services, call: Call, words: Words) -> Plan:
+    return await services.plans.campaigns.resume(call.actor, _only_name(words, _WHICH_OR_ALL))
+
+
+async def _plan_cancel(services: Services, call: Call, words: Words) -> Plan:
+    return await services.plans.campaigns.cancel(call.actor, _only_name(words))
+
+
+def _only_name(words: Words, what: str = _WHICH) -> str:
+    name = words.word(what)
     words.end()
-    return said((await services.campaigns.cancel(call.actor, name)).text)
+    return name
 
 
 async def _approve(services: Services, call: Call, words: Words) -> View:
@@ -82,12 +106,20 @@ COMMAND = Command(
     about="Campaigns: look at them, start, pause, resume and cancel them.",
     example="/campaign pause spring-sale the price is wrong",
     verbs=(
-        Verb("list", "[STATE] [PAGE]", "all campaigns, those under way first; or those in one state, as paused", _list),
-        Verb("status", "NAME", "one campaign: counts, rate, what holds it", _status),
-        Verb("start", "NAME", "begin to send it", _start),
-        Verb("pause", "NAME|all [reason]", "stop it; what went out after that is told", _pause),
-        Verb("resume", "NAME|all", "go on where it stood", _resume),
-        Verb("cancel", "NAME", "end it for good", _cancel),
+        Verb(
+            "list",
+            "[STATE] [PAGE]",
+            "all campaigns, those under way first; or those in one state, as paused",
+            _list,
+            looks=True,
+        ),
+        Verb("status", "NAME", "one campaign: counts, rate, what holds it", _status, looks=True),
+        Verb("start", "NAME", "begin to send it", _start, _plan_start),
+        Verb(
+            "pause", "NAME|all [reason]", "stop it; what went out after that is told", _pause, _plan_pause, asks=for_all
+        ),
+        Verb("resume", "NAME|all", "go on where it stood", _resume, _plan_resume, asks=for_all),
+        Verb("cancel", "NAME", "end it for good", _cancel, _plan_cancel, asks=always),
         Verb("approve", "NAME", "let a large one be started or cancelled (not for who asked)", _approve),
         Verb("reject", "NAME", "say no to that, or take it back", _reject),
     ),

@@ -4,6 +4,7 @@ import re
 from datetime import UTC, datetime
 
 from bot.services.bundle import Services
+from bot.services.plans import Plan
 from bot.slack.blocks import View
 from bot.slack.call import Call, Click, ClickHandler, Event, EventHandler
 from bot.slack.views import break_glass as glass_views
@@ -35,6 +36,20 @@ async def _end_glass(services: Services, click: Click) -> None:
     await services.break_glass.end(click.actor, pressed(click.value))
 
 
+async def _undo(services: Services, call: Call, words: Words) -> View:
+    return replies.said(await services.undoing.undo(call.actor, _number(words)))
+
+
+async def _plan_undo(services: Services, call: Call, words: Words) -> Plan:
+    return await services.undoing.plan(call.actor, _number(words))
+
+
+def _number(words: Words) -> int:
+    number = words.number("what is to be undone")
+    words.end()
+    return number
+
+
 class _Holdfast(Command):
     """Its help is about all commands."""
 
@@ -43,6 +58,8 @@ class _Holdfast(Command):
             return super().help(text)
         lines = [(f"{command.name} help", command.about) for command in _OTHERS]
         lines += [(self.usage(verb), verb.does) for verb in self.verbs]
+        lines.append(("... dry-run", "after any command: what it would do, and nothing is changed"))
+        lines.append(("... now", "after a command that asks first: do it at once"))
         return replies.usage("Holdfast handles email outages. What to type:", lines, self.example)
 
 
@@ -51,15 +68,18 @@ COMMAND = _Holdfast(
     about="Holdfast itself.",
     example="/outage declare primary customers report missing mail",
     verbs=(
-        Verb("status", "", "how everything stands: servers, campaigns, outages, what waits for whom", _status),
         Verb(
             "break-glass",
             "[REASON|end [ID]]",
             "in an emergency: take the role sender for a while; alone: who holds it; end it again",
             _break_glass,
         ),
+        Verb(
+            "status", "", "how everything stands: servers, campaigns, outages, what waits for whom", _status, looks=True
+        ),
         *holdfast_approvals.VERBS,
         *holdfast_audit.VERBS,
+        Verb("undo", "NUMBER", "take back what a command did, by the number in its reply", _undo, _plan_undo),
     ),
 )
 

@@ -4,12 +4,13 @@ import re
 
 from bot.errors import BadInputError
 from bot.services.bundle import Services
+from bot.services.plans import Plan
 from bot.services.when import parse_duration
 from bot.slack.blocks import View
 from bot.slack.call import Call, Click, ClickHandler
 from bot.slack.views import maintenance_replies as views
-from bot.slack.views.replies import said
-from commands.words import Command, Verb, Words, pressed
+from commands.asking import done
+from commands.words import Command, Verb, Words, always, pressed
 
 _THE_WINDOW = "the maintenance window"
 _FOR = re.compile(r"(?:^|\s)for(?:\s|$)", re.IGNORECASE)
@@ -54,26 +55,54 @@ async def _list(services: Services, _: Call, words: Words) -> View:
 
 
 async def _confirm(services: Services, call: Call, words: Words) -> View:
-    number = words.number(_THE_WINDOW)
-    words.end()
-    return said((await services.maintenance.confirm(call.actor, number)).text)
+    result = await services.maintenance.confirm(call.actor, _number(words))
+    return await done(services, call.actor, result.text, result.undo)
 
 
 async def _cancel(services: Services, call: Call, words: Words) -> View:
+    result = await services.maintenance.cancel(call.actor, _maybe_number(words))
+    return await done(services, call.actor, result.text, result.undo)
+
+
+# What each would do.
+
+
+async def _plan_schedule(services: Services, call: Call, words: Words) -> Plan:
+    server = words.word("which server")
+    return await services.plans.maintenance.schedule(call.actor, server, *_when_and_how_long(words))
+
+
+async def _plan_confirm(services: Services, call: Call, words: Words) -> Plan:
+    return await services.plans.maintenance.confirm(call.actor, _number(words))
+
+
+async def _plan_cancel(services: Services, call: Call, words: Words) -> Plan:
+    return await services.plans.maintenance.cancel(call.actor, _maybe_number(words))
+
+
+def _number(words: Words) -> int:
+    number = words.number(_THE_WINDOW)
+    words.end()
+    return number
+
+
+def _maybe_number(words: Words) -> int | None:
     number = words.maybe_number(_THE_WINDOW)
     words.end()
-    return said((await services.maintenance.cancel(call.actor, number)).text)
+    return number
 
 
 # The buttons. A proposal is no card that could be edited, so the answer says what was done.
 
 
 async def _confirmed(services: Services, click: Click) -> View:
-    return said((await services.maintenance.confirm(click.actor, pressed(click.value))).text)
+    result = await services.maintenance.confirm(click.actor, pressed(click.value))
+    return await done(services, click.actor, result.text, result.undo)
 
 
 async def _cancelled(services: Services, click: Click) -> View:
-    return said((await services.maintenance.cancel(click.actor, pressed(click.value))).text)
+    result = await services.maintenance.cancel(click.actor, pressed(click.value))
+    return await done(services, click.actor, result.text, result.undo)
 
 
 COMMAND = Command(
@@ -81,10 +110,23 @@ COMMAND = Command(
     about="Maintenance windows: plan when a server is away; its campaigns wait and no alarm is raised.",
     example="/maintenance schedule primary tomorrow 02:00 for 2h new disks",
     verbs=(
-        Verb("schedule", "SERVER WHEN for HOW LONG [reason]", "propose a window; it counts once confirmed", _schedule),
-        Verb("list", "", "windows under way and ahead", _list),
-        Verb("confirm", "ID", "make a proposed window count", _confirm),
-        Verb("cancel", "[ID]", "call a window off, or end it now; what it held goes on", _cancel),
+        Verb(
+            "schedule",
+            "SERVER WHEN for HOW LONG [reason]",
+            "propose a window; it counts once confirmed",
+            _schedule,
+            _plan_schedule,
+        ),
+        Verb("list", "", "windows under way and ahead", _list, looks=True),
+        Verb("confirm", "ID", "make a proposed window count", _confirm, _plan_confirm),
+        Verb(
+            "cancel",
+            "[ID]",
+            "call a window off, or end it now; what it held goes on",
+            _cancel,
+            _plan_cancel,
+            asks=always,
+        ),
     ),
 )
 

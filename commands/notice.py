@@ -3,24 +3,19 @@
 import re
 
 from bot.services.bundle import Services
+from bot.services.plans import Plan
 from bot.slack.blocks import View
 from bot.slack.call import Call, Click, ClickHandler
 from bot.slack.views import notice_replies as views
 from bot.slack.views.notice_replies import changed
-from commands.words import Command, Verb, Words, decided, pressed
+from commands.words import Command, Verb, Words, always, decided, pressed
 
 _THE_NOTICE = "the notice"
 _TARGET = re.compile(r"to\s+(#\d{1,9}|[^\s:#“\"]+)\s*:\s*(.*)", re.IGNORECASE | re.DOTALL)
 
 
 async def _draft(services: Services, call: Call, words: Words) -> View:
-    match = _TARGET.fullmatch(words.left)
-    whom = match[1] if match else ""
-    if match:
-        words.left = match[2]
-    text = words.text("what the customers should know")
-    outage_id = int(whom[1:]) if whom.startswith("#") else None
-    campaign = whom if whom and outage_id is None else None
+    text, outage_id, campaign = _text_and_whom(words)
     notice = await services.notices.draft(call.actor, text, outage_id=outage_id, campaign_word=campaign)
     return views.preview(await services.notices.status(notice.id))
 
@@ -50,6 +45,42 @@ async def _cancel(services: Services, call: Call, words: Words) -> View:
 async def _list(services: Services, _: Call, words: Words) -> View:
     words.end()
     return views.listing(await services.notices.list())
+
+
+def _text_and_whom(words: Words) -> tuple[str, int | None, str | None]:
+    """The text, and the outage or the campaign whose recipients are told."""
+    match = _TARGET.fullmatch(words.left)
+    whom = match[1] if match else ""
+    if match:
+        words.left = match[2]
+    text = words.text("what the customers should know")
+    outage_id = int(whom[1:]) if whom.startswith("#") else None
+    campaign = whom if whom and outage_id is None else None
+    return text, outage_id, campaign
+
+
+# What each would do.
+
+
+async def _plan_draft(services: Services, call: Call, words: Words) -> Plan:
+    text, outage_id, campaign = _text_and_whom(words)
+    return await services.plans.notices.draft(call.actor, text, outage_id=outage_id, campaign_word=campaign)
+
+
+async def _plan_send(services: Services, call: Call, words: Words) -> Plan:
+    return await services.plans.notices.request(call.actor, _maybe_number(words))
+
+
+async def _plan_approve(services: Services, call: Call, words: Words) -> Plan:
+    return await services.plans.notices.approve(call.actor, _number(words))
+
+
+async def _plan_reject(services: Services, call: Call, words: Words) -> Plan:
+    return await services.plans.notices.reject(call.actor, _number(words))
+
+
+async def _plan_cancel(services: Services, call: Call, words: Words) -> Plan:
+    return await services.plans.notices.cancel(call.actor, _maybe_number(words))
 
 
 def _number(words: Words) -> int:
@@ -88,13 +119,19 @@ COMMAND = Command(
     about="Notices: tell the customers of an outage, after a second person's approval of the exact text.",
     example="/notice draft to spring-sale: Your order mail is late. It will come today.",
     verbs=(
-        Verb("draft", "[to CAMPAIGN|#OUTAGE:] TEXT", "freeze a text and who gets it; nothing is sent", _draft),
-        Verb("preview", "[ID]", "exactly what goes out, to how many, through what", _preview),
-        Verb("send", "[ID]", "ask a second person to approve it", _send),
-        Verb("approve", "ID", "let it go (not for who asked)", _approve),
-        Verb("reject", "ID", "say no: nothing is sent", _reject),
-        Verb("cancel", "[ID]", "drop it, or stop it for good", _cancel),
-        Verb("list", "", "the newest notices", _list),
+        Verb(
+            "draft",
+            "[to CAMPAIGN|#OUTAGE:] TEXT",
+            "freeze a text and who gets it; nothing is sent",
+            _draft,
+            _plan_draft,
+        ),
+        Verb("preview", "[ID]", "exactly what goes out, to how many, through what", _preview, looks=True),
+        Verb("send", "[ID]", "ask a second person to approve it", _send, _plan_send),
+        Verb("approve", "ID", "let it go (not for who asked)", _approve, _plan_approve),
+        Verb("reject", "ID", "say no: nothing is sent", _reject, _plan_reject),
+        Verb("cancel", "[ID]", "drop it, or stop it for good", _cancel, _plan_cancel, asks=always),
+        Verb("list", "", "the newest notices", _list, looks=True),
     ),
 )
 

@@ -6,6 +6,8 @@ from bot.access import Actor
 from bot.clock import now
 from bot.errors import BadInputError
 from bot.services.bundle import Services
+from bot.services.plans import Plan
+from bot.services.undo_notes import words as undo_words
 from bot.services.when import parse_when
 from bot.slack.blocks import View
 from bot.slack.call import Call, Click, ClickHandler
@@ -13,6 +15,7 @@ from bot.slack.views import outage_replies as views
 from bot.slack.views import resend_replies
 from bot.slack.views.replies import said
 from commands import reminding
+from commands.asking import done
 from commands.words import Command, Verb, Words, pressed
 from storage.models import OutageState
 
@@ -134,6 +137,36 @@ def _is_time(words: Words, actor: Actor) -> bool:
     return True
 
 
+# What each would do.
+
+
+async def _plan_declare(services: Services, call: Call, words: Words) -> Plan:
+    server, text = words.word("on which server"), words.text("what is wrong")
+    return await services.plans.outages.declare(call.actor, server, text)
+
+
+async def _plan_acknowledge(services: Services, call: Call, words: Words) -> Plan:
+    return await services.plans.outages.acknowledge(call.actor, _only_number(words))
+
+
+async def _plan_update(services: Services, call: Call, words: Words) -> Plan:
+    return await services.plans.outages.update(call.actor, *await _number_and_text(services, words, "what is new"))
+
+
+async def _plan_cause(services: Services, call: Call, words: Words) -> Plan:
+    return await services.plans.outages.cause(call.actor, *await _number_and_text(services, words, "the cause"))
+
+
+async def _plan_eta(services: Services, call: Call, words: Words) -> Plan:
+    number, text = await _number_and_text(services, words, "when it should be over", time_for=call.actor)
+    return await services.plans.outages.eta(call.actor, number, text)
+
+
+async def _plan_resolve(services: Services, call: Call, words: Words) -> Plan:
+    number, _ = await _number_and_text(services, words, "how it was resolved")
+    return await services.plans.outages.resolve(call.actor, number)
+
+
 # The buttons of the card. What it shows when it is edited is not said twice.
 
 
@@ -143,16 +176,17 @@ async def _acknowledged(services: Services, click: Click) -> None:
 
 async def _paused(services: Services, click: Click) -> View:
     result = await services.outages.pause_campaigns(click.actor, pressed(click.value))
-    return said(f"{result.text} Undo it with /campaign resume {_one_or_all(result.campaigns)}")
+    return await done(services, click.actor, result.text + undo_words(result.undo), result.undo)
 
 
 async def _failed_over(services: Services, click: Click) -> View:
-    return said((await services.outages.fail_over(click.actor, pressed(click.value))).text)
+    result = await services.outages.fail_over(click.actor, pressed(click.value))
+    return await done(services, click.actor, result.text, result.undo)
 
 
 async def _resumed(services: Services, click: Click) -> View:
     result = await services.outages.resume_campaigns(click.actor, pressed(click.value))
-    return said(f"{result.text} Undo it with /campaign pause {_one_or_all(result.campaigns)}")
+    return await done(services, click.actor, result.text + undo_words(result.undo), result.undo)
 
 
 async def _resolved(services: Services, click: Click) -> View:
@@ -164,28 +198,24 @@ async def _plan(services: Services, click: Click) -> View:
     return resend_replies.planned(await services.resends.status(resend.id))
 
 
-def _one_or_all(names: tuple[str, ...]) -> str:
-    return names[0] if len(names) == 1 else "all"
-
-
 COMMAND = Command(
     name="/outage",
     about="Outages: declare them, take them, say what is new, resolve them.",
     example="/outage declare primary customers report missing mail",
     verbs=(
-        Verb("declare", "SERVER TEXT", "open one by hand; its campaigns are held by policy", _declare),
-        Verb("list", "", "all outages, the unresolved first", _list),
-        Verb("status", "[#ID]", "one outage as it is now", _status),
-        Verb("ack", "[#ID]", "take it, so that the others can sleep", _acknowledge),
-        Verb("update", "[#ID] TEXT", "say what is new, in its thread", _update),
-        Verb("cause", "[#ID] TEXT", "name the cause", _cause),
-        Verb("eta", "[#ID] WHEN", "when it should be over: 14:30, in 30 min, tomorrow 02:00", _eta),
+        Verb("declare", "SERVER TEXT", "open one by hand; its campaigns are held by policy", _declare, _plan_declare),
+        Verb("list", "", "all outages, the unresolved first", _list, looks=True),
+        Verb("status", "[#ID]", "one outage as it is now", _status, looks=True),
+        Verb("ack", "[#ID]", "take it, so that the others can sleep", _acknowledge, _plan_acknowledge),
+        Verb("update", "[#ID] TEXT", "say what is new, in its thread", _update, _plan_update),
+        Verb("cause", "[#ID] TEXT", "name the cause", _cause, _plan_cause),
+        Verb("eta", "[#ID] WHEN", "when it should be over: 14:30, in 30 min, tomorrow 02:00", _eta, _plan_eta),
         Verb("severity", "[#ID] minor|major|critical", "how bad it is; the channel hears when it is worse", _severity),
-        Verb("resolve", "[#ID] TEXT", "end it; its summary is posted", _resolve),
+        Verb("resolve", "[#ID] TEXT", "end it; its summary is posted", _resolve, _plan_resolve),
         reminding.VERB,
-        Verb("timeline", "[#ID]", "what happened, in order", _timeline),
+        Verb("timeline", "[#ID]", "what happened, in order", _timeline, looks=True),
         Verb("action", "[#ID] [@OWNER] TEXT", "note what is to be done because of it, and by whom", _action),
-        Verb("actions", "[#ID]", "what is to be done, the open ones first", _actions),
+        Verb("actions", "[#ID]", "what is to be done, the open ones first", _actions, looks=True),
         Verb("done", "ACTION", "say that an action is done", _done),
         Verb("remove", "ENTRY", "take a message out of its timeline, by the number of its entry", _remove),
     ),

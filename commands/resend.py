@@ -1,11 +1,12 @@
 """`/resend` and the buttons of its card: plan, decide, pause, resume and cancel resends."""
 
 from bot.services.bundle import Services
+from bot.services.plans import Plan
 from bot.slack.blocks import View
 from bot.slack.call import Call, Click, ClickHandler
 from bot.slack.views import resend_replies as views
 from bot.slack.views.resend_replies import changed
-from commands.words import Command, Verb, Words, decided, pressed
+from commands.words import Command, Verb, Words, always, decided, pressed
 from storage.models import ResendState
 
 _THE_RESEND = "the resend"
@@ -13,16 +14,7 @@ _OPTIONS = ("unknown", "refused")
 
 
 async def _plan(services: Services, call: Call, words: Words) -> View:
-    word = None if words.peek().casefold() == "with" else words.maybe()
-    chosen = set()
-    while words.take("with", "and"):
-        option = words.take(*_OPTIONS)
-        if option is None:
-            raise words.wrong("With what: unknown or refused?")
-        chosen.add(option)
-        while option := words.take(*_OPTIONS):
-            chosen.add(option)
-    words.end()
+    word, chosen = _word_and_options(words)
     resend = await services.resends.plan(
         call.actor, word, include_unknown="unknown" in chosen, include_refused="refused" in chosen
     )
@@ -72,6 +64,56 @@ async def _cancel(services: Services, call: Call, words: Words) -> View:
     over = resend.state == ResendState.CANCELLED
     done = "is cancelled." if over else "is being cancelled; its card says when it has stopped."
     return changed(resend, done, "This cannot be undone; what was not sent can be planned anew: /resend plan")
+
+
+def _word_and_options(words: Words) -> tuple[str | None, set[str]]:
+    word = None if words.peek().casefold() == "with" else words.maybe()
+    chosen = set()
+    while words.take("with", "and"):
+        option = words.take(*_OPTIONS)
+        if option is None:
+            raise words.wrong("With what: unknown or refused?")
+        chosen.add(option)
+        while option := words.take(*_OPTIONS):
+            chosen.add(option)
+    words.end()
+    return word, chosen
+
+
+# What each would do.
+
+
+async def _plan_plan(services: Services, call: Call, words: Words) -> Plan:
+    word, chosen = _word_and_options(words)
+    return await services.plans.resends.plan(
+        call.actor, word, include_unknown="unknown" in chosen, include_refused="refused" in chosen
+    )
+
+
+async def _plan_approve(services: Services, call: Call, words: Words) -> Plan:
+    number, canary = words.number(_THE_RESEND), words.take("canary")
+    words.end()
+    return await services.plans.resends.approve(call.actor, number, canary=canary is not None)
+
+
+async def _plan_reject(services: Services, call: Call, words: Words) -> Plan:
+    return await services.plans.resends.reject(call.actor, _number(words))
+
+
+async def _plan_rest(services: Services, call: Call, words: Words) -> Plan:
+    return await services.plans.resends.rest(call.actor, _number(words))
+
+
+async def _plan_pause(services: Services, call: Call, words: Words) -> Plan:
+    return await services.plans.resends.pause(call.actor, _maybe_number(words))
+
+
+async def _plan_resume(services: Services, call: Call, words: Words) -> Plan:
+    return await services.plans.resends.resume(call.actor, _maybe_number(words))
+
+
+async def _plan_cancel(services: Services, call: Call, words: Words) -> Plan:
+    return await services.plans.resends.cancel(call.actor, _maybe_number(words))
 
 
 def _number(words: Words) -> int:
@@ -131,15 +173,22 @@ COMMAND = Command(
             "[OUTAGE|CAMPAIGN] [with unknown] [with refused]",
             "freeze what would be sent again, and ask for its approval",
             _plan,
+            _plan_plan,
         ),
-        Verb("list", "", "the newest resends", _list),
-        Verb("status", "[ID]", "one resend: its counts, its progress", _status),
-        Verb("approve", "ID [canary]", "let it go; with canary 1 % first (not for who planned it)", _approve),
-        Verb("reject", "ID", "say no: nothing of it is sent", _reject),
-        Verb("rest", "ID", "after the first 1 %: send the rest", _rest),
-        Verb("pause", "[ID]", "stop it", _pause),
-        Verb("resume", "[ID]", "go on where it stood", _resume),
-        Verb("cancel", "[ID]", "end it for good", _cancel),
+        Verb("list", "", "the newest resends", _list, looks=True),
+        Verb("status", "[ID]", "one resend: its counts, its progress", _status, looks=True),
+        Verb(
+            "approve",
+            "ID [canary]",
+            "let it go; with canary 1 % first (not for who planned it)",
+            _approve,
+            _plan_approve,
+        ),
+        Verb("reject", "ID", "say no: nothing of it is sent", _reject, _plan_reject),
+        Verb("rest", "ID", "after the first 1 %: send the rest", _rest, _plan_rest),
+        Verb("pause", "[ID]", "stop it", _pause, _plan_pause),
+        Verb("resume", "[ID]", "go on where it stood", _resume, _plan_resume),
+        Verb("cancel", "[ID]", "end it for good", _cancel, _plan_cancel, asks=always),
     ),
 )
 

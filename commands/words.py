@@ -7,14 +7,18 @@ https://docs.slack.dev/messaging/formatting-message-text/
 import difflib
 import ipaddress
 import re
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 
+from bot.access import Actor
 from bot.errors import BadInputError
 from bot.services.bundle import Services
+from bot.services.campaign_targets import is_all
+from bot.services.plans import Plan
 from bot.services.words import joined
 from bot.slack.blocks import View, clip
 from bot.slack.call import Call
+from bot.slack.views import asking as views
 from bot.slack.views import replies
 
 # What Slack makes of a link, a person, a channel or a group; any other `<` was typed.
@@ -24,6 +28,10 @@ _PERSON = re.compile(r"@[UW][A-Z0-9]+", re.ASCII)
 _UNSEEN = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 _OPENING = {'"': '"', "“": "”", "„": "“", "«": "»"}
 _NUMBER = re.compile(r"#?(\d{1,9})", re.ASCII)
+DRY_RUN = frozenset({"dry-run", "--dry-run", "—dry-run", "dryrun"})
+"""The last word that makes any command a rehearsal. Phones and Slack turn two hyphens into a dash."""
+HURRY = frozenset({"now", "yes"})
+"""The last word that skips the question."""
 _SHOWN = 60
 _CLOSE_ENOUGH = 0.6
 
@@ -111,6 +119,21 @@ class Words:
         return BadInputError(f"{sentence} Write it like this: {self.usage}")
 
 
+def never(_text: str) -> bool:
+    """For a verb that acts at once, whatever its words."""
+    return False
+
+
+def always(_text: str) -> bool:
+    """For a verb that may have to ask, whatever its words."""
+    return True
+
+
+def for_all(text: str) -> bool:
+    """For a verb that asks only when it is about `all`."""
+    return is_all(split(text)[0])
+
+
 @dataclass(frozen=True)
 class Verb:
     """One thing that a command does. `usage` is what follows its name; `does` completes its line in the help."""
@@ -119,6 +142,12 @@ class Verb:
     usage: str
     does: str
     run: Callable[[Services, Call, Words], Awaitable[View]]
+    plan: Callable[[Services, Call, Words], Awaitable[Plan]] | None = None
+    """What `run` would do with the same words, for `dry-run` and for the question; None: it only looks, or has none."""
+    looks: bool = False
+    """It changes nothing."""
+    asks: Callable[[str], bool] = never
+    """Whether with these words it may have to ask before it acts; the plan's deed decides (bot/services/plans.py)."""
 
 
 @dataclass(frozen=True)
@@ -134,12 +163,45 @@ class Command:
 
     async def __call__(self, services: Services, call: Call) -> View:
         """Raises BadInputError for words that it does not know, besides what the services raise."""
-        typed, text = split(call.words)
-        typed = typed or self.empty
-        if typed.casefold() in {"help", "?"}:
-            return self.help(text)
-        verb = self.find(typed)
+        text, dry = without_last(call.words, DRY_RUN)
+        call = replace(call, words=text)
+        typed, rest = split(text)
+        if (typed or self.empty).casefold() in {"help", "?"}:
+            return self.help(rest)
+        verb, rest = self._meant(text)
+        asks = verb.asks(rest)
+        if asks:
+            text, hurry = without_last(text, HURRY)
+            call = replace(call, words=text)
+        if dry:
+            return await self._rehearse(verb, services, call)
+        if asks and not hurry:
+            plan = await self.plan(services, call)
+            if plan.asks:
+                return await ask(services, call.actor, f"{self.name} {text}", plan)
+        return await self.do(services, call)
+
+    async def plan(self, services: Services, call: Call) -> Plan:
+        """What these words would do. Raises what doing it would raise; BadInputError where it cannot be told."""
+        verb, text = self._meant(call.words)
+        if verb.plan is None:
+            raise BadInputError(f"There is no dry run of {self.name} {verb.name}. Nothing was done.")
+        return await verb.plan(services, call, Words(tidy(text), self.usage(verb)))
+
+    async def do(self, services: Services, call: Call) -> View:
+        """Carry it out, without a question."""
+        verb, text = self._meant(call.words)
         return await verb.run(services, call, Words(tidy(text), self.usage(verb)))
+
+    async def _rehearse(self, verb: Verb, services: Services, call: Call) -> View:
+        if verb.looks:
+            return views.only_looks(await self.do(services, call))
+        plan = await self.plan(services, call)
+        return views.dry_run(plan, tidy(f"{self.name} {call.words}"), services.settings.asking.undo_expires_after)
+
+    def _meant(self, words: str) -> tuple[Verb, str]:
+        typed, text = split(words)
+        return self.find(typed or self.empty), text
 
     def find(self, typed: str) -> Verb:
         """The verb that is meant. Raises BadInputError with those that fit, or the near ones."""
@@ -164,6 +226,23 @@ class Command:
 
     def usage(self, verb: Verb) -> str:
         return f"{self.name} {verb.name} {verb.usage}".rstrip()
+
+
+async def ask(services: Services, actor: Actor, line: str, plan: Plan, come: Collection[str] = ()) -> View:
+    """The question that stands before a deed. At a terminal there is nothing to press, so nothing is kept."""
+    settings = services.settings.asking
+    number = None
+    if actor.source == "slack":
+        number = (await services.asking.ask(actor, line, plan)).id
+    return views.question(plan, number, tidy(line), settings.question_expires_after, settings.undo_expires_after, come)
+
+
+def without_last(text: str, words: Collection[str]) -> tuple[str, bool]:
+    """The text without its last word, and True, when that is one of these; something must stand before it."""
+    parts = text.rsplit(maxsplit=1)
+    if len(parts) == 2 and parts[1].casefold() in words:
+        return parts[0], True
+    return text, False
 
 
 def split(text: str) -> tuple[str, str]:

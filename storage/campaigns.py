@@ -111,6 +111,17 @@ async def _carried(tx: Tx, server_id: int, states: Iterable[CampaignState]) -> l
     return list(rows)
 
 
+async def live_of(tx: Tx, server_ids: Iterable[int]) -> list[Campaign]:
+    """Campaigns of these servers that are not at their end, whoever carries them, by name."""
+    rows = await tx.scalars(
+        select(Campaign)
+        .where(Campaign.kind == MAILING, Campaign.state.in_(list(LIVE)), Campaign.server_id.in_(list(server_ids)))
+        .order_by(Campaign.name)
+        .execution_options(populate_existing=True)
+    )
+    return list(rows)
+
+
 async def names_by_carrier(tx: Tx) -> dict[int, list[str]]:
     """Which live campaigns each server carries now: server id -> names, in order."""
     rows = await tx.execute(
@@ -179,6 +190,41 @@ async def move(
         .execution_options(synchronize_session=False, populate_existing=True)
     )
     return sorted(rows.all(), key=lambda campaign: campaign.name)
+
+
+async def holds_of(tx: Tx, campaign_ids: Iterable[int]) -> dict[int, dict[str, Any]]:
+    """What holds each of them at this moment, and keeps it so until the transaction ends: id -> columns."""
+    ids = list(campaign_ids)
+    await lock(tx, ids)
+    rows = await tx.execute(
+        select(
+            Campaign.id,
+            Campaign.hold,
+            Campaign.hold_reason,
+            Campaign.hold_outage_id,
+            Campaign.hold_maintenance_id,
+        ).where(Campaign.id.in_(ids))
+    )
+    return {row["id"]: {key: row[key] for key in row if key != "id"} for row in rows.mappings()}
+
+
+async def as_wished(tx: Tx, campaign_ids: Iterable[int], wish: CampaignState, at: datetime, by: str) -> list[Campaign]:
+    """Those for which nobody has wished anything since `by` did so at that moment. Locked, as `lock` does."""
+    ids = list(campaign_ids)
+    await lock(tx, ids)
+    rows = await tx.scalars(
+        select(Campaign)
+        .where(
+            Campaign.id.in_(ids),
+            Campaign.wish == wish,
+            Campaign.wished_at == at,
+            Campaign.wished_by == by,
+            Campaign.state.in_([CampaignState.SENDING, CampaignState.PAUSING, CampaignState.PAUSED]),
+        )
+        .order_by(Campaign.name)
+        .execution_options(populate_existing=True)
+    )
+    return list(rows)
 
 
 async def take_over(tx: Tx, campaign_ids: Iterable[int], **changes: Any) -> list[Campaign]:

@@ -796,3 +796,42 @@ class BreakGlass(Base):
     ended_at: Mapped[datetime | None]
     ended_by: Mapped[str | None]
     """Who ended it before its time, as a message names them."""
+
+
+class Question(Base):
+    """A deed that was typed and shown with what it would hit, and waits for its Confirm. Kept for days."""
+
+    __tablename__ = "questions"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    line: Mapped[str]
+    """The command as it was typed, which Confirm carries out."""
+    deed: Mapped[str] = mapped_column(String(40))
+    targets: Mapped[list[str]] = mapped_column(default=list)
+    """What it would have hit when it was shown, as `campaign spring-sale`: what comes to it needs a new question."""
+    asked_by: Mapped[str]
+    asked_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    answer: Mapped[str | None] = mapped_column(String(10))
+    """confirmed or dropped; NULL until somebody answers."""
+    answered_at: Mapped[datetime | None]
+    answered_by: Mapped[str | None]
+
+
+class Undo(Base):
+    """What one deed changed and how it was before, so that exactly this can be taken back, once and for a while."""
+
+    __tablename__ = "undos"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    deed: Mapped[str] = mapped_column(String(40))
+    """noun.verb, as `campaign.pause`."""
+    what: Mapped[str]
+    """The deed in words, as `the pause of news and spring-sale`."""
+    data: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """Ids and former values; their shape belongs to the deed: bot/services/undoing.py."""
+    done_by: Mapped[str]
+    done_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    undone_at: Mapped[datetime | None]
+    undone_by: Mapped[str | None]

@@ -100,6 +100,16 @@ async def suppressed_among(tx: Tx, campaign_ids: Iterable[int]) -> int:
     return count or 0
 
 
+async def audience_of(tx: Tx, campaign_ids: Iterable[int]) -> int:
+    """How many addresses of these campaigns would be told, each counted once, without the suppressed ones."""
+    count = await tx.scalar(
+        select(func.count(func.distinct(Recipient.email_key)))
+        .outerjoin(Suppression, Suppression.email_key == Recipient.email_key)
+        .where(Recipient.campaign_id.in_(list(campaign_ids)), Suppression.email_key.is_(None))
+    )
+    return count or 0
+
+
 async def suppressed_of(tx: Tx, keys: Iterable[str]) -> set[str]:
     """Which of these addresses, in lower case, are suppressed."""
     return set(await tx.scalars(select(Suppression.email_key).where(Suppression.email_key.in_(list(keys)))))

@@ -50,6 +50,21 @@ async def change(tx: Tx, server_id: int, **values: Any) -> None:
     )
 
 
+async def ways_of(tx: Tx, server_ids: Iterable[int]) -> dict[int, dict[str, Any]]:
+    """Which way the mail of each server goes, as columns: id -> whether it is drained, and who carries it."""
+    rows = await tx.execute(
+        select(
+            Server.id,
+            Server.failover_to_id,
+            Server.failover_at,
+            Server.failover_by,
+            Server.drained_at,
+            Server.drained_by,
+        ).where(Server.id.in_(list(server_ids)))
+    )
+    return {row["id"]: {key: row[key] for key in row if key != "id"} for row in rows.mappings()}
+
+
 async def carried_by(tx: Tx, server_id: int) -> list[Server]:
     """The servers whose campaigns this one carries for them."""
     return list(await tx.scalars(select(Server).where(Server.failover_to_id == server_id).order_by(Server.name)))

@@ -70,14 +70,43 @@ class Approvals:
         Raises NotAllowedError (the role, or one's own request), WrongStateError (decided already, or another plan
         than the one shown), ExpiredError (too late) and NotFoundError (nothing was asked).
         """
+        try:
+            approval = await self.check(
+                tx, actor, permission, subject, subject_id, plan_hash, at, approve=approve, recipients=recipients
+            )
+        except ExpiredError:
+            late = await approvals.latest(tx, subject, subject_id)
+            if late and await approvals.settle(tx, late.id, ApprovalState.EXPIRED, by=None, at=at):
+                await self._announce_expiry(tx, late, at)
+            raise
+        state = ApprovalState.APPROVED if approve else ApprovalState.REJECTED
+        won = await approvals.settle(tx, approval.id, state, by=actor.mention, at=at, choice=choice)
+        decided = await approvals.latest(tx, subject, subject_id)
+        if decided is None or not won:
+            # Somebody was faster by less than a transaction.
+            _check_pending(decided or approval, at)
+        return decided or approval
+
+    async def check(
+        self,
+        tx: Tx,
+        actor: Actor,
+        permission: str,
+        subject: Subject,
+        subject_id: int,
+        plan_hash: str,
+        at: datetime,
+        *,
+        approve: bool,
+        recipients: int,
+    ) -> Approval:
+        """The question that may be decided so, by this person, now. Nothing is written. Raises what `decide` raises."""
         self._access.require(actor, permission)
         approval = await approvals.latest(tx, subject, subject_id)
         if approval is None:
             raise NotFoundError(f"Nobody asked for an approval of {subject} {subject_id}. {_ASK_AGAIN[subject]}")
         _check_pending(approval, at)
         if approval.expires_at <= at:
-            if await approvals.settle(tx, approval.id, ApprovalState.EXPIRED, by=None, at=at):
-                await self._announce_expiry(tx, approval, at)
             raise _expired(approval)
         if approval.plan_hash != plan_hash:
             raise WrongStateError(
@@ -86,13 +115,7 @@ class Approvals:
             )
         if approve:
             self.check_second_person(actor, approval.requested_by, recipients, asked=subject == "campaign")
-        state = ApprovalState.APPROVED if approve else ApprovalState.REJECTED
-        won = await approvals.settle(tx, approval.id, state, by=actor.mention, at=at, choice=choice)
-        decided = await approvals.latest(tx, subject, subject_id)
-        if decided is None or not won:
-            # Somebody was faster by less than a transaction.
-            _check_pending(decided or approval, at)
-        return decided or approval
+        return approval
 
     def check_second_person(self, actor: Actor, requested_by: str, recipients: int, *, asked: bool = False) -> None:
         """Raises NotAllowedError when who asked would approve, unless the settings allow it for so few recipients.

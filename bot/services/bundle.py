@@ -6,22 +6,42 @@ from bot.access import Access
 from bot.config import Settings
 from bot.services.action_items import ActionItems
 from bot.services.approvals import Approvals
+from bot.services.asking import Asking
 from bot.services.audit import Audit
 from bot.services.break_glass import BreakGlasses
+from bot.services.campaign_plans import CampaignPlans
 from bot.services.campaigns import Campaigns
 from bot.services.deciding import Deciding
 from bot.services.home import Home
 from bot.services.importing import Importing
 from bot.services.maintenance import MaintenanceWindows
+from bot.services.maintenance_plans import MaintenancePlans
 from bot.services.messages import Messages
+from bot.services.notice_plans import NoticePlans
 from bot.services.notices import Notices
+from bot.services.outage_plans import OutagePlans
 from bot.services.outages import Outages
 from bot.services.paging import Pager
 from bot.services.reminders import Reminders
+from bot.services.resend_plans import ResendPlans
 from bot.services.resends import Resends
+from bot.services.server_plans import ServerPlans
 from bot.services.servers import Servers
 from bot.services.status import Status
+from bot.services.undoing import Undoing
 from storage.db import Database
+
+
+@dataclass(frozen=True)
+class Plans:
+    """What every deed would do, read and not done."""
+
+    campaigns: CampaignPlans
+    servers: ServerPlans
+    outages: OutagePlans
+    resends: ResendPlans
+    notices: NoticePlans
+    maintenance: MaintenancePlans
 
 
 @dataclass(frozen=True)
@@ -48,6 +68,9 @@ class Services:
     audit: Audit
     deciding: Deciding
     pager: Pager
+    plans: Plans
+    asking: Asking
+    undoing: Undoing
 
 
 def build(db: Database, settings: Settings) -> Services:
@@ -58,6 +81,7 @@ def build(db: Database, settings: Settings) -> Services:
     approvals = Approvals(settings, access)
     resends = Resends(db, settings, access, approvals)
     notices = Notices(db, settings, access, approvals)
+    maintenance = MaintenanceWindows(db, settings, access, campaigns, servers, outages)
     return Services(
         db=db,
         settings=settings,
@@ -71,7 +95,7 @@ def build(db: Database, settings: Settings) -> Services:
         break_glass=BreakGlasses(db, settings, access),
         resends=resends,
         notices=notices,
-        maintenance=MaintenanceWindows(db, settings, access, campaigns, servers, outages),
+        maintenance=maintenance,
         status=Status(db, settings),
         messages=Messages(db, access),
         action_items=ActionItems(db, access),
@@ -79,4 +103,14 @@ def build(db: Database, settings: Settings) -> Services:
         audit=Audit(db, access),
         deciding=Deciding(db, access, approvals),
         pager=Pager(db, settings),
+        plans=Plans(
+            campaigns=CampaignPlans(db, access),
+            servers=ServerPlans(db, access, servers),
+            outages=OutagePlans(db, settings.outages, access, servers),
+            resends=ResendPlans(db, access, approvals),
+            notices=NoticePlans(db, settings, access, approvals),
+            maintenance=MaintenancePlans(db, access, maintenance),
+        ),
+        asking=Asking(db, settings),
+        undoing=Undoing(db, access, servers, maintenance),
     )

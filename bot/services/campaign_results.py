@@ -1,11 +1,12 @@
 """What the campaigns service gives back, and the sentences that go with it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from bot.errors import WrongStateError
-from bot.services.words import joined, moment, number
+from bot.services.undo_notes import words
+from bot.services.words import few, moment, number
 from storage.models import Approval, Campaign, CampaignState, DeliveryStatus, Hold, Server
 
 # Which verbs each state allows. What is not allowed has its sentence in `check`.
@@ -73,6 +74,8 @@ class MoveResult:
     moved: Sequence[Moved]
     text: str
     sender_alive: bool
+    undo: int | None = field(default=None, kw_only=True)
+    """The number by which exactly this can be undone."""
 
 
 PauseResult = MoveResult
@@ -142,7 +145,7 @@ def start_text(moved: Moved, carrier: str, *, alive: bool) -> str:
     return f"{text}{_unless(alive, 'It begins')} Stop it with /campaign pause {moved.name}"
 
 
-def pause_text(moved: Sequence[Moved], *, alive: bool) -> str:
+def pause_text(moved: Sequence[Moved], undo: int | None = None, *, alive: bool) -> str:
     if not moved:
         return "Nothing is being sent, so there is nothing to pause."
     stopping = [each for each in moved if each.before == CampaignState.SENDING]
@@ -155,18 +158,17 @@ def pause_text(moved: Sequence[Moved], *, alive: bool) -> str:
     if taken:
         stays = "stays" if len(taken) == 1 else "stay"
         sentences.append(f"{_names(taken)} stood still already and now {stays} paused until a person lets it go on.")
-    sentences.append(f"Undo it with /campaign resume {moved[0].name if len(moved) == 1 else 'all'}")
-    return " ".join(sentences)
+    return " ".join(sentences) + words(undo)
 
 
-def resume_text(moved: Sequence[Moved], refused: dict[str, str], *, alive: bool) -> str:
+def resume_text(moved: Sequence[Moved], refused: Mapping[str, str], undo: int | None = None, *, alive: bool) -> str:
     sentences = []
     if moved:
         to_go = number(sum(each.to_go for each in moved), "recipient")
         goes = "goes" if len(moved) == 1 else "go"
         sentences.append(f"{_names(moved)} {goes} on, with {to_go} to go.{_unless(alive, 'It begins')}")
     sentences += [f"{name} stays paused. {why}" for name, why in refused.items()]
-    return " ".join(sentences) or "Nothing is paused, so there is nothing to resume."
+    return (" ".join(sentences) or "Nothing is paused, so there is nothing to resume.") + words(undo)
 
 
 def cancel_text(moved: Moved, *, alive: bool) -> str:
@@ -178,7 +180,7 @@ def cancel_text(moved: Moved, *, alive: bool) -> str:
 
 
 def _names(moved: Sequence[Moved]) -> str:
-    return joined([each.name for each in moved])
+    return few([each.name for each in moved])
 
 
 def _unless(alive: bool, what: str) -> str:

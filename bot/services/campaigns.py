@@ -1,7 +1,7 @@
 """Campaigns: looked at, started, paused, resumed and cancelled by people."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
@@ -9,6 +9,7 @@ from bot.access import Access, Actor
 from bot.clock import now
 from bot.config import Settings
 from bot.errors import NotFoundError, WrongStateError
+from bot.services import campaign_targets as targets
 from bot.services import holding
 from bot.services.approvals import ExpiredError
 from bot.services.campaign_asking import AskStatus, CampaignAsking, ChangedError
@@ -27,8 +28,8 @@ from bot.services.campaign_results import (
     resume_text,
     start_text,
 )
-from bot.services.names import ALL, complete
-from bot.services.words import joined
+from bot.services.undo_notes import keep
+from bot.services.words import few, joined
 from storage import campaigns, deliveries, timeline, workers
 from storage.campaigns import Placed
 from storage.db import Database, Tx
@@ -36,8 +37,6 @@ from storage.models import Campaign, CampaignState, DeliveryStatus, Hold
 from storage.timeline import Entry
 
 __all__ = ["CampaignRow", "CampaignStatus", "Campaigns", "MoveResult", "Moved", "PauseResult", "ResumeResult"]
-
-_WHEN_NONE = "Import one with: holdfast import NAME message.eml recipients.csv"
 
 
 class Campaigns:
@@ -56,12 +55,12 @@ class Campaigns:
     async def find(self, word: str) -> Campaign:
         """The campaign that is meant. Raises NotFoundError that names the near ones."""
         async with self._db.read() as tx:
-            return (await _find(tx, word)).campaign
+            return (await targets.find(tx, word)).campaign
 
     async def status(self, word: str) -> CampaignStatus:
         at = now()
         async with self._db.read() as tx:
-            placed = await _find(tx, word)
+            placed = await targets.find(tx, word)
             campaign = placed.campaign
             counts = await deliveries.counts(tx, campaign.id)
             rate = await deliveries.rate_per_minute(tx, [campaign.id], at)
@@ -92,21 +91,17 @@ class Campaigns:
         self._access.require(actor, "campaign.start")
         at = now()
         async with self._db.transaction() as tx:
-            placed = await _find(tx, word, lock=True)
-            check("start", placed.campaign, at)
-            _check_way(placed, await holding.Obstacles.read(tx, at), "was not started")
+            placed = await targets.to_start(tx, word, at, lock=True)
             if self._asking.is_needed(placed.campaign):
-                return MoveResult(
-                    [], await self._asking.ask(tx, actor, "start", placed, at), await workers.alive(tx, at)
-                )
+                text = await self._asking.ask(tx, actor, "start", placed, at)
+                return MoveResult([], text, await workers.alive(tx, at))
             return await self._start(tx, actor, placed, at)
 
     async def _start(
         self, tx: Tx, actor: Actor, placed: Placed, at: datetime, past: str = "started", reason: str = ""
     ) -> MoveResult:
         campaign = placed.campaign
-        check("start", campaign, at)
-        _check_way(placed, await holding.Obstacles.read(tx, at), "was not started")
+        await targets.check_start(tx, placed, at)
         started = await campaigns.move(
             tx,
             [campaign.id],
@@ -118,7 +113,7 @@ class Campaigns:
         )
         await _check_won("start", campaign, started, tx, at)
         await self._asking.withdraw(tx, campaign.id, at)
-        await _record(tx, actor, at, "start", past, started, reason)
+        await record_move(tx, actor, at, "start", past, started, reason)
         moved = await _moved(tx, started, {campaign.id: CampaignState.SCHEDULED})
         alive = await workers.alive(tx, at)
         return MoveResult(moved, start_text(moved[0], placed.carrier.name, alive=alive), alive)
@@ -170,19 +165,17 @@ class Campaigns:
         self._access.require(actor, "campaign.pause")
         at = now()
         async with self._db.transaction() as tx:
-            if _is_all(word):
-                found = await campaigns.in_states(tx, [CampaignState.SENDING])
-            else:
-                found = [await _find(tx, word)]
-                check("pause", found[0].campaign, at)
+            found = await targets.to_pause(tx, word, at)
             before = {each.campaign.id: each.campaign.state for each in found}
+            holds = await campaigns.holds_of(tx, before)
             stopped = await _stop(tx, actor, before, reason, at)
-            if not _is_all(word):
+            if not targets.is_all(word):
                 await _check_won("pause", found[0].campaign, stopped, tx, at)
-            await _record(tx, actor, at, "pause", "paused", stopped, reason)
+            await record_move(tx, actor, at, "pause", "paused", stopped, reason)
+            undo = await self._keep(tx, "pause", stopped, holds, actor, at)
             moved = await _moved(tx, stopped, before)
             alive = await workers.alive(tx, at)
-        return PauseResult(moved, pause_text(moved, alive=alive), alive)
+        return PauseResult(moved, pause_text(moved, undo, alive=alive), alive, undo=undo)
 
     async def resume(self, actor: Actor, word: str) -> ResumeResult:
         """Let one campaign go on, or `all` that are paused.
@@ -192,31 +185,24 @@ class Campaigns:
         self._access.require(actor, "campaign.resume")
         at = now()
         async with self._db.transaction() as tx:
-            obstacles = await holding.Obstacles.read(tx, at)
-            if _is_all(word):
-                found = await campaigns.in_states(tx, [CampaignState.PAUSING, CampaignState.PAUSED], lock_servers=True)
-                found = [each for each in found if each.campaign.wish == CampaignState.PAUSED]
-            else:
-                found = [await _find(tx, word, lock=True)]
-                check("resume", found[0].campaign, at)
-                _check_way(found[0], obstacles, "stays paused")
-            refused = {each.campaign.name: why for each in found if (why := obstacles.of(each))}
-            before = {each.campaign.id: each.campaign.state for each in found if each.campaign.name not in refused}
+            found, refused = await targets.to_resume(tx, word, at, lock=True)
+            before = {each.campaign.id: each.campaign.state for each in found}
+            holds = await campaigns.holds_of(tx, before)
             resumed = await holding.let_go(tx, before, at, actor)
-            if not _is_all(word):
+            if not targets.is_all(word):
                 await _check_won("resume", found[0].campaign, resumed, tx, at)
-            await _record(tx, actor, at, "resume", "resumed", resumed)
+            await record_move(tx, actor, at, "resume", "resumed", resumed)
+            undo = await self._keep(tx, "resume", resumed, holds, actor, at)
             moved = await _moved(tx, resumed, before)
             alive = await workers.alive(tx, at)
-        return ResumeResult(moved, resume_text(moved, refused, alive=alive), alive, refused)
+        return ResumeResult(moved, resume_text(moved, refused, undo, alive=alive), alive, dict(refused), undo=undo)
 
     async def cancel(self, actor: Actor, word: str) -> MoveResult:
         """End a campaign for good: what was not sent yet is not sent any more. A second person approves a large one."""
         self._access.require(actor, "campaign.cancel")
         at = now()
         async with self._db.transaction() as tx:
-            placed = await _find(tx, word)
-            check("cancel", placed.campaign, at)
+            placed = await targets.to_cancel(tx, word, at)
             if self._asking.is_needed(placed.campaign):
                 text = await self._asking.ask(tx, actor, "cancel", placed, at)
                 return MoveResult([], text, await workers.alive(tx, at))
@@ -231,10 +217,21 @@ class Campaigns:
         cancelled = await _cancel(tx, actor, campaign.id, at)
         await _check_won("cancel", campaign, cancelled, tx, at)
         await self._asking.withdraw(tx, campaign.id, at)
-        await _record(tx, actor, at, "cancel", past, cancelled, reason)
+        await record_move(tx, actor, at, "cancel", past, cancelled, reason)
         moved = await _moved(tx, cancelled, before)
         alive = await workers.alive(tx, at)
         return MoveResult(moved, cancel_text(moved[0], alive=alive), alive)
+
+    async def _keep(
+        self,
+        tx: Tx,
+        verb: str,
+        moved: Sequence[Campaign],
+        holds: Mapping[int, Mapping[str, Any]],
+        actor: Actor,
+        at: datetime,
+    ) -> int | None:
+        return await keep_holds(tx, verb, moved, holds, actor, at, self._settings.asking.undo_expires_after)
 
     async def list(self) -> list[CampaignRow]:
         """All campaigns, newest first."""
@@ -255,31 +252,13 @@ class Campaigns:
         ]
 
 
-def _is_all(word: str) -> bool:
-    return word.strip().casefold() == ALL
-
-
-async def _find(tx: Tx, word: str, *, lock: bool = False) -> Placed:
-    name = complete(word, await campaigns.names(tx), "campaign", _WHEN_NONE)
-    found = await campaigns.placed_by_name(tx, name, lock_servers=lock)
-    if found is None:
-        raise NotFoundError(f"The campaign {name} has just been deleted.")
-    return found
-
-
 async def _which(tx: Tx, which: str | int) -> Placed:
     if isinstance(which, str):
-        return await _find(tx, which, lock=True)
+        return await targets.find(tx, which, lock=True)
     found = await campaigns.placed_by_id(tx, [which], lock_servers=True)
     if not found:
         raise NotFoundError(f"There is no campaign with the number {which}.")
     return found[0]
-
-
-def _check_way(placed: Placed, obstacles: holding.Obstacles, what: str) -> None:
-    obstacle = obstacles.of(placed)
-    if obstacle:
-        raise WrongStateError(f"{placed.campaign.name} {what}. {obstacle}")
 
 
 async def _check_won(verb: str, seen: Campaign, moved: Sequence[Campaign], tx: Tx, at: datetime) -> None:
@@ -357,7 +336,7 @@ def _by_outage(ids: Iterable[int], outages: Mapping[int, int]) -> list[tuple[int
     return [(outage or None, [*group]) for outage, group in groupby(ordered, lambda each: outages.get(each, 0))]
 
 
-async def _record(
+async def record_move(
     tx: Tx, actor: Actor, at: datetime, verb: str, past: str, moved: Sequence[Campaign], reason: str = ""
 ) -> None:
     """One timeline entry for each thread that is concerned, and their cards."""
@@ -376,6 +355,25 @@ async def _record(
         )
         await timeline.record(tx, entry)
     await holding.refresh_cards(tx, moved, at)
+
+
+async def keep_holds(
+    tx: Tx,
+    verb: str,
+    moved: Sequence[Campaign],
+    holds: Mapping[int, Mapping[str, Any]],
+    actor: Actor,
+    at: datetime,
+    within: timedelta,
+) -> int | None:
+    """Note what held campaigns before they were paused or resumed. Returns the number to undo it by; None when
+    nothing was moved.
+    """
+    if not moved:
+        return None
+    what = f"the {verb} of {few([each.name for each in moved])}"
+    data = {"holds": {str(each.id): dict(holds.get(each.id, {})) for each in moved}}
+    return await keep(tx, f"campaign.{verb}", what, actor, at, within, data)
 
 
 async def _moved(tx: Tx, campaigns_now: Sequence[Campaign], before: Mapping[int, str]) -> list[Moved]:

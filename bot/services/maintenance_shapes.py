@@ -78,6 +78,8 @@ class MaintenanceResult:
 
     status: MaintenanceStatus
     text: str
+    undo: int | None = None
+    """The number by which exactly this can be undone."""
 
 
 def collision_text(collisions: tuple[Collision, ...]) -> str:

@@ -10,6 +10,9 @@ from bot.services.words import joined
 ALL = "all"
 """The word for every campaign; nothing may be called so."""
 
+_WORDS = frozenset({"now", "yes", "dry-run"})
+"""Last words that mean something to every command."""
+
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _SHOWN = 8
 _CLOSE_ENOUGH = 0.6
@@ -68,6 +71,8 @@ def check_name(name: str, noun: str) -> str:
         )
     if name == ALL:
         raise BadInputError(f"A {noun} cannot be called “{ALL}”: that word means every one. Choose another name.")
+    if name in _WORDS:
+        raise BadInputError(f"A {noun} cannot be called “{name}”: that word ends commands. Choose another name.")
     return name
 
 

@@ -265,13 +265,18 @@ async def let_go(
     return moved
 
 
-async def stop(tx: Tx, actor: Actor, notice: Notice, at: datetime) -> None:
-    """Written here, done by the sender and by the next tick."""
-    mailing = await mailing_of(tx, notice)
+def check_not_stopping(notice: Notice, mailing: Campaign) -> None:
+    """Raises WrongStateError, with who was first, when it is being cancelled already."""
     if mailing.wish == CampaignState.CANCELLED:
         raise WrongStateError(
             f"{mailing.wished_by} cancels notice {notice.id} already. Its thread says when it has stopped."
         )
+
+
+async def stop(tx: Tx, actor: Actor, notice: Notice, at: datetime) -> None:
+    """Written here, done by the sender and by the next tick."""
+    mailing = await mailing_of(tx, notice)
+    check_not_stopping(notice, mailing)
     stopped = await notices.move_mailing(
         tx,
         mailing.id,

@@ -19,9 +19,7 @@ from bot.services.notice_progress import Progress
 from bot.services.notice_rules import (
     Told,
     choose_server,
-    chosen,
     compose,
-    find_told,
     get,
     let_go,
     mailing_id,
@@ -35,10 +33,19 @@ from bot.services.notice_rules import (
     wrong_state,
 )
 from bot.services.notice_shapes import NoticePreview, NoticeRow, NoticeStatus, webhook_now
-from bot.services.words import moment, number
+from bot.services.notice_targets import (
+    check_askable,
+    check_asked,
+    has_changed,
+    reaches_nobody,
+    to_cancel,
+    to_draft,
+    to_send,
+)
+from bot.services.words import number
 from storage import campaigns, deliveries, messages, notices, servers, workers
 from storage.db import Database, Tx
-from storage.models import ApprovalState, Campaign, CampaignState, DeliveryStatus, Notice, NoticeState
+from storage.models import Campaign, CampaignState, DeliveryStatus, Notice, NoticeState
 
 __all__ = ["NoticePreview", "NoticeRow", "NoticeStatus", "Notices"]
 
@@ -73,15 +80,12 @@ class Notices:
         Raises BotError where the text, the audience, the sender or a server is missing.
         """
         self._access.require(actor, "notice.draft")
-        subject, body = said(text, subject)
         async with self._db.read() as tx:
-            told = await find_told(tx, outage_id, campaign_word)
-            sender = await sender_of(tx, self._settings, told.campaigns)
-            server = await need_server(tx, now())
-        source, warnings = compose(self._settings, subject, body, sender)
-        ids = [campaign.id for campaign in told.campaigns]
-        frozen = await notice_audience.from_campaigns(self._db, actor, source, server.id, ids)
-        return await self._keep(actor, told, subject, body, frozen, warnings)
+            wanted = await to_draft(tx, self._settings, text, subject, outage_id, campaign_word)
+        frozen = await notice_audience.from_campaigns(
+            self._db, actor, wanted.source, wanted.server.id, wanted.campaign_ids
+        )
+        return await self._keep(actor, wanted.told, wanted.subject, wanted.body, frozen, wanted.warnings)
 
     async def draft_csv(self, actor: Actor, text: str, csv: Path, subject: str | None = None) -> Notice:
         """The same for the addresses in a CSV file. It belongs to no outage, whatever goes on."""
@@ -110,7 +114,7 @@ class Notices:
     async def _make(self, actor: Actor, draft: Notice) -> tuple[Notice, Sequence[int]]:
         recipients, suppressed = draft.counts["recipients"], draft.counts["suppressed"]
         if not recipients and Webhook.of(self._settings.notices) is None:
-            raise BadInputError(_nobody(suppressed))
+            raise BadInputError(reaches_nobody(suppressed))
         async with self._db.transaction() as tx:
             notice = await notices.add(tx, draft)
             name = await _free_name(tx, notice.id)
@@ -201,15 +205,12 @@ class Notices:
         self._access.require(actor, "notice.send")
         webhook = Webhook.of(self._settings.notices)
         async with self._db.read() as tx:
-            picked = await chosen(tx, notice_id, [NoticeState.DRAFT, NoticeState.WAITING], "send")
-            await self._check_askable(tx, picked, now())
-            if (await mailing_of(tx, picked)).recipients:
-                await need_server(tx, now())
+            picked = await to_send(tx, self._approvals, notice_id, now())
             # Reading a large audience takes a while, so it is not done while the sender waits to write.
             digest = await plan_hash(tx, picked, webhook)
         at = now()
         async with self._db.transaction() as tx:
-            await self._check_askable(tx, await get(tx, picked.id), at)
+            await check_askable(tx, self._approvals, await get(tx, picked.id), at)
             counts = {**picked.counts, "webhook": webhook.fingerprint if webhook else None}
             notice = await notices.move(
                 tx, picked.id, [NoticeState(picked.state)], state=NoticeState.WAITING, plan_hash=digest, counts=counts
@@ -221,16 +222,6 @@ class Notices:
             text = f"{actor.mention} asks to send notice {notice.id} to {number(recipients, 'recipient')}."
             await tell(tx, notice, "notice.requested", text, actor, at, post=False)
         return notice
-
-    async def _check_askable(self, tx: Tx, notice: Notice, at: datetime) -> None:
-        if notice.state not in _UNSENT:
-            raise wrong_state(notice)
-        asked = await self._approvals.latest(tx, "notice", notice.id)
-        if asked is not None and asked.state == ApprovalState.PENDING and asked.expires_at > at:
-            raise WrongStateError(
-                f"{asked.requested_by} asked for it already at {moment(asked.requested_at, at)}. "
-                f"Somebody else approves it until {moment(asked.expires_at, at)}."
-            )
 
     async def approve(self, actor: Actor, notice_id: int, seen_hash: str | None = None) -> Notice:
         """Let it go. `seen_hash` is what the person saw; None: as it is now. One that has changed since is void.
@@ -262,8 +253,7 @@ class Notices:
         late: WrongStateError
         async with self._db.transaction() as tx:
             notice = await get(tx, picked.id)
-            if notice.state in {NoticeState.DRAFT, NoticeState.CANCELLED}:
-                raise wrong_state(notice)
+            check_asked(notice)
             mailing = await mailing_of(tx, notice)
             try:
                 await self._approvals.decide(
@@ -284,10 +274,7 @@ class Notices:
                     return await self._reject(tx, actor, notice, at)
                 if digest == notice.plan_hash:
                     return await let_go(tx, actor, notice, mailing, webhook, at)
-                late = WrongStateError(
-                    f"Notice {notice.id} or its webhook has changed since it was asked for, so the approval is void "
-                    f"and nothing was sent. Ask again: /notice send {notice.id}"
-                )
+                late = WrongStateError(has_changed(notice))
                 await self._make_void(tx, actor, notice, at)
         raise late
 
@@ -323,7 +310,7 @@ class Notices:
         self._access.require(actor, "notice.cancel")
         at = now()
         async with self._db.transaction() as tx:
-            notice = await chosen(tx, notice_id, _LIVE, "cancel")
+            notice = await to_cancel(tx, notice_id)
             if notice.state == NoticeState.SENDING:
                 await stop(tx, actor, notice, at)
                 return await get(tx, notice.id)
@@ -353,13 +340,6 @@ def _number(word: str) -> int:
     if not digits.isdecimal() or len(digits) > 9:
         raise BadInputError(f"“{word.strip()[:60]}” is not the number of a notice. /notice list shows them.")
     return int(digits)
-
-
-def _nobody(suppressed: int) -> str:
-    left_out = ""
-    if suppressed:
-        left_out = f", as {'the one address' if suppressed == 1 else f'all {suppressed:,} addresses'} may not be mailed"
-    return f"The notice would reach nobody{left_out}, and no webhook is set. Nothing was drafted."
 
 
 def _draft(actor: Actor, told: Told, subject: str, body: str, frozen: Frozen, warnings: tuple[str, ...]) -> Notice:

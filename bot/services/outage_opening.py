@@ -60,12 +60,7 @@ class Opening:
         async with self._db.transaction() as tx:
             server = (await server_store.lock(tx, [server_id]))[server_id]
             at = now()
-            existing = await outages.unresolved_on(tx, server.id)
-            if existing is not None:
-                raise WrongStateError(
-                    f"{server.name} has outage #{existing.id} already ({existing.state}). "
-                    "Add to it with: /outage update TEXT"
-                )
+            await check_none_open(tx, server)
             failure = await _seen(tx, server, at)
             is_down = server.health == Health.DOWN
             outage = await self._create(tx, server, failure, at, title=text, by=actor, down_at=at if is_down else None)
@@ -262,6 +257,15 @@ class Opening:
         """One entry. The first one of an outage is not posted: its card says the same."""
         entry = Entry(kind, text, by.id, at, outage_id=outage.id, server_id=server.id)
         await timeline.record(tx, entry, post=post, broadcast=broadcast)
+
+
+async def check_none_open(tx: Tx, server: Server) -> None:
+    """Raises WrongStateError when the server has an unresolved outage."""
+    existing = await outages.unresolved_on(tx, server.id)
+    if existing is not None:
+        raise WrongStateError(
+            f"{server.name} has outage #{existing.id} already ({existing.state}). Add to it with: /outage update TEXT"
+        )
 
 
 async def _seen(tx: Tx, server: Server, at: datetime) -> Failure:

@@ -197,6 +197,8 @@ class OutageResult:
     text: str
     campaigns: tuple[str, ...] = ()
     """The campaigns that were paused or go on by it."""
+    undo: int | None = None
+    """The number by which exactly this can be undone."""
 
 
 def label(outage: Outage, names: list[str]) -> str:

@@ -9,8 +9,9 @@ from bot.access import Access, Actor
 from bot.clock import now
 from bot.config import Settings
 from bot.errors import BadInputError, WrongStateError
-from bot.services.campaigns import Campaigns
+from bot.services.campaigns import Campaigns, keep_holds
 from bot.services.outage_opening import Opening
+from bot.services.outage_picking import TEXT_MAX, TITLE_MAX, open_one, said_of, to_acknowledge, too_late
 from bot.services.outage_reading import Reading, blocked, pick
 from bot.services.outage_shapes import (
     CampaignNow,
@@ -25,11 +26,11 @@ from bot.services.outage_shapes import (
 )
 from bot.services.servers import Servers
 from bot.services.when import parse_when
-from bot.services.words import joined, moment, number
+from bot.services.words import few, joined, moment, number
 from storage import campaigns as campaign_store
 from storage import outages, reminders, timeline
 from storage.db import Database, Tx
-from storage.models import Campaign, Health, Hold, Outage, OutageState, Server, Severity
+from storage.models import Campaign, Health, Hold, Outage, Server, Severity
 from storage.timeline import Entry
 
 __all__ = [
@@ -47,8 +48,6 @@ __all__ = [
 
 SEVERITIES = tuple(each.value for each in Severity)
 """From the mildest to the worst."""
-_TEXT_MAX = 2000
-_TITLE_MAX = 300
 
 
 class Outages:
@@ -59,6 +58,7 @@ class Outages:
     ) -> None:
         self._db = db
         self._access = access
+        self._undo_within = settings.asking.undo_expires_after
         self._campaigns = campaigns
         self._servers = servers
         self._opening = Opening(db, settings.outages, campaigns, servers)
@@ -69,7 +69,7 @@ class Outages:
     async def declare(self, actor: Actor, server_word: str, text: str) -> OutageResult:
         """Open one by hand, for a server that may look healthy. The campaigns are treated by policy."""
         self._access.require(actor, "outage.declare")
-        said = _text(text, "what is wrong", "/outage declare SERVER TEXT", _TITLE_MAX)
+        said = said_of(text, "what is wrong", "/outage declare SERVER TEXT", TITLE_MAX)
         server = await self._servers.find(server_word)
         outage, held = await self._opening.declare(actor, server.id, said)
         names = tuple(each.name for each in held)
@@ -95,30 +95,30 @@ class Outages:
         """Take it. Raises WrongStateError, with who has it, when somebody was first."""
         self._access.require(actor, "outage.acknowledge")
         async with self._db.transaction() as tx:
-            picked, at = await _open_one(tx, outage_id), now()
+            picked, at = await to_acknowledge(tx, outage_id), now()
             outage = await outages.acknowledge(tx, picked.id, actor.mention, at)
             if outage is None:
-                raise WrongStateError(await _too_late(tx, picked.id, "Already acknowledged"))
+                raise WrongStateError(await too_late(tx, picked.id, "Already acknowledged"))
             await self._record(tx, outage, "acknowledged", f"{actor.mention} acknowledged it.", at, actor)
         return OutageResult(outage, f"You have outage #{outage.id} now.")
 
     async def update(self, actor: Actor, outage_id: int | None, text: str) -> OutageResult:
         self._access.require(actor, "outage.update")
-        said = _text(text, "what is new", "/outage update TEXT")
+        said = said_of(text, "what is new", "/outage update TEXT")
         async with self._db.transaction() as tx:
-            outage, at = await _open_one(tx, outage_id), now()
+            outage, at = await open_one(tx, outage_id), now()
             await self._record(tx, outage, "updated", f"{actor.mention}: {said}", at, actor)
         return OutageResult(outage, f"Added to the thread of outage #{outage.id}.")
 
     async def cause(self, actor: Actor, outage_id: int | None, text: str) -> OutageResult:
         """Name the cause; the outage is identified. Who names it has it, unless somebody else does."""
         self._access.require(actor, "outage.cause")
-        said = _text(text, "the cause", "/outage cause TEXT")
+        said = said_of(text, "the cause", "/outage cause TEXT")
         async with self._db.transaction() as tx:
-            picked, at = await _open_one(tx, outage_id), now()
+            picked, at = await open_one(tx, outage_id), now()
             outage = await outages.identify(tx, picked.id, actor.mention, at, said)
             if outage is None:
-                raise WrongStateError(await _too_late(tx, picked.id))
+                raise WrongStateError(await too_late(tx, picked.id))
             await self._record(tx, outage, "identified", f"{actor.mention} named the cause: {said}", at, actor)
         return OutageResult(outage, f"Noted as the cause of outage #{outage.id}.")
 
@@ -129,10 +129,10 @@ class Outages:
         # In a thread: the first parse of a process loads dateparser's tables from the disk.
         eta = await asyncio.to_thread(parse_when, when_text, actor.zone, at)
         async with self._db.transaction() as tx:
-            picked = await _open_one(tx, outage_id)
+            picked = await open_one(tx, outage_id)
             outage = await outages.expect(tx, picked.id, eta)
             if outage is None:
-                raise WrongStateError(await _too_late(tx, picked.id))
+                raise WrongStateError(await too_late(tx, picked.id))
             text = f"{actor.mention} expects it to be over at {moment(eta, at)}."
             await self._record(tx, outage, "eta", text, at, actor)
         return OutageResult(outage, f"Expected to be over at {moment(eta, at)}{_theirs(eta, actor)}.")
@@ -143,13 +143,13 @@ class Outages:
         if word not in SEVERITIES:
             raise BadInputError(f"Say how bad it is: {joined(SEVERITIES, 'or')}. /outage severity major")
         async with self._db.transaction() as tx:
-            picked, at = await _open_one(tx, outage_id), now()
+            picked, at = await open_one(tx, outage_id), now()
             was = picked.severity
             if was == word:
                 raise WrongStateError(f"Outage #{picked.id} is {word} already. Nothing was changed.")
             outage = await outages.grade(tx, picked.id, was, word)
             if outage is None:
-                raise WrongStateError(await _too_late(tx, picked.id))
+                raise WrongStateError(await too_late(tx, picked.id))
             worse = SEVERITIES.index(word) > SEVERITIES.index(was)
             text = f"{actor.mention} finds it {'worse' if worse else 'milder'}: it is {word} now, it was {was}."
             await self._record(tx, outage, "worse" if worse else "milder", text, at, actor, broadcast=worse)
@@ -158,12 +158,12 @@ class Outages:
     async def resolve(self, actor: Actor, outage_id: int | None, text: str = "") -> OutageResult:
         """Close it, and post its summary. Campaigns that it holds stay paused; the sentence says so."""
         self._access.require(actor, "outage.resolve")
-        said = " ".join(text.split())[:_TEXT_MAX] or None
+        said = " ".join(text.split())[:TEXT_MAX] or None
         async with self._db.transaction() as tx:
-            picked, at = await _open_one(tx, outage_id), now()
+            picked, at = await open_one(tx, outage_id), now()
             outage = await outages.resolve(tx, picked.id, actor.mention, at, said)
             if outage is None:
-                raise WrongStateError(await _too_late(tx, picked.id))
+                raise WrongStateError(await too_late(tx, picked.id))
             left = await _left_over(tx, outage)
             text = f"{actor.mention} resolved it{f': {said}' if said else '.'}"
             await self._record(tx, outage, "resolved", "\n".join([text, *left]), at, actor)
@@ -174,17 +174,19 @@ class Outages:
         """Hold every campaign that its servers are sending. Raises WrongStateError when there is none."""
         self._access.require(actor, "campaign.pause")
         async with self._db.transaction() as tx:
-            outage, at = await _open_one(tx, outage_id), now()
+            outage, at = await open_one(tx, outage_id), now()
             servers = await outages.servers_of(tx, outage.id)
             ids = [each.id for server in servers for each in await campaign_store.sending_through(tx, server.id)]
+            holds = await campaign_store.holds_of(tx, ids)
             held = await self._campaigns.hold(
                 tx, ids, Hold.OUTAGE, f"outage #{outage.id}", at, actor, outage_id=outage.id
             )
             if not held:
                 raise WrongStateError(await _nothing_to_pause(tx, outage, servers))
             await outages.touch(tx, outage.id, [each.id for each in held], held=True)
+            undo = await keep_holds(tx, "pause", held, holds, actor, at, self._undo_within)
         names = tuple(each.name for each in held)
-        return OutageResult(outage, f"Paused: {joined(names)}. Each is confirmed in the thread.", names)
+        return OutageResult(outage, f"Paused: {few(names)}. Each is confirmed in the thread.", names, undo)
 
     async def resume_campaigns(self, actor: Actor, outage_id: int | None) -> OutageResult:
         """Let go on what it holds. Raises WrongStateError when nothing is held, or when no server can carry it."""
@@ -199,21 +201,24 @@ class Outages:
             free = sorted({each.server.id for each in placed if each.campaign.id not in stuck})
             if not free:
                 raise WrongStateError(f"Nothing can go on yet. {next(iter(stuck.values()))}")
+            holds = await campaign_store.holds_of(tx, ids)
             released = await self._campaigns.release(tx, Hold.OUTAGE, at, actor, outage_id=outage.id, server_ids=free)
+            undo = await keep_holds(tx, "resume", released, holds, actor, at, self._undo_within)
         names = tuple(each.name for each in released)
         still = [each.campaign.name for each in placed if each.campaign.name not in names]
         rest = f" Still held: {joined(still)}." if still else ""
-        return OutageResult(outage, f"{joined(names)} {'goes' if len(names) == 1 else 'go'} on.{rest}", names)
+        return OutageResult(outage, f"{joined(names)} {'goes' if len(names) == 1 else 'go'} on.{rest}", names, undo)
 
     async def fail_over(self, actor: Actor, outage_id: int | None, backup: str | None = None) -> OutageResult:
         """Its servers' campaigns go through a backup, which is probed first."""
         self._access.require(actor, "server.failover")
         async with self._db.read() as tx:
-            outage = await _open_one(tx, outage_id)
+            outage = await open_one(tx, outage_id)
             servers = await outages.servers_of(tx, outage.id)
         results = [await self._servers.failover(actor, server.name, backup, outage_id=outage.id) for server in servers]
         released = tuple(name for result in results for name in result.released)
-        return OutageResult(outage, " ".join(result.text for result in results), released)
+        undo = results[0].undo if len(results) == 1 else None
+        return OutageResult(outage, " ".join(result.text for result in results), released, undo)
 
     # Looking
 
@@ -241,27 +246,6 @@ class Outages:
         await timeline.record(tx, entry, broadcast=broadcast)
         await reminders.answer(tx, outage.id, "over" if verb == "resolved" else "update", actor.mention, at)
         await timeline.ensure_post(tx, f"outage:{outage.id}", at)
-
-
-async def _open_one(tx: Tx, outage_id: int | None) -> Outage:
-    """As `pick`, but a resolved one is refused with who resolved it."""
-    outage = await pick(tx, outage_id)
-    if outage.state == OutageState.RESOLVED:
-        raise WrongStateError(await _too_late(tx, outage.id))
-    return outage
-
-
-async def _too_late(tx: Tx, outage_id: int, otherwise: str = "Somebody changed it") -> str:
-    """Who was first: the sentence for the second of two people."""
-    outage = await pick(tx, outage_id)
-    if outage.state == OutageState.RESOLVED and outage.resolved_at is not None:
-        return (
-            f"Outage #{outage.id} was resolved by {outage.resolved_by} at {moment(outage.resolved_at, now())}. "
-            "If it is back, declare it: /outage declare SERVER TEXT"
-        )
-    if outage.acknowledged_at is None:
-        return f"{otherwise} at this moment. Try again."
-    return f"{otherwise} by {outage.acknowledged_by} at {moment(outage.acknowledged_at, now())}."
 
 
 async def _left_over(tx: Tx, outage: Outage) -> list[str]:
@@ -299,13 +283,3 @@ def _theirs(at: datetime, actor: Actor) -> str:
     """The moment on the actor's own clock, when it is not UTC."""
     local = at.astimezone(ZoneInfo(actor.zone))
     return "" if not local.utcoffset() else f" ({local:%H:%M} {actor.zone})"
-
-
-def _text(text: str, what: str, usage: str, longest: int = _TEXT_MAX) -> str:
-    """What a person typed. Raises BadInputError when there is nothing or too much."""
-    said = text.strip()
-    if not said:
-        raise BadInputError(f"Say {what}: {usage}")
-    if len(said) > longest:
-        raise BadInputError(f"That is {len(said):,} characters long. Keep it to {longest:,}.")
-    return said

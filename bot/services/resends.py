@@ -16,10 +16,8 @@ from bot.services.resend_rules import (
     PLANNED,
     SENDING,
     ChangedError,
-    check_canary_done,
     check_unchanged,
     check_undecided,
-    chosen,
     get,
     go,
     move,
@@ -29,11 +27,12 @@ from bot.services.resend_rules import (
     usable,
     waiting,
 )
-from bot.services.resend_shapes import LIVE, ResendStatus, canary_is_done, carrier, progress
+from bot.services.resend_shapes import ResendStatus, carrier, progress
+from bot.services.resend_targets import can_go, to_cancel, to_pause, to_rest, to_resume, void_note, void_sentence
 from bot.services.words import number
 from storage import deliveries, resends, workers
 from storage.db import Database, Tx
-from storage.models import DeliveryStatus, Resend, ResendState
+from storage.models import Resend, ResendState
 
 Choice = Literal["all", "canary"]
 
@@ -140,11 +139,7 @@ class Resends:
         at = now()
         try:
             async with self._db.transaction() as tx:
-                resend = await take(tx, resend_id)
-                check_canary_done(resend, await resends.statuses(tx, resend.id))
-                if plan_hash not in {None, resend.plan_hash}:
-                    raise WrongStateError(f"That button belongs to another plan than resend {resend.id} has now.")
-                self._approvals.check_second_person(actor, resend.requested_by, resend.total)
+                resend = await to_rest(tx, self._approvals, actor, resend_id, plan_hash)
                 return await _let_rest_go(tx, actor, resend, at)
         except ChangedError as changed:
             raise await self._void(resend_id, changed.count, at) from None
@@ -154,7 +149,7 @@ class Resends:
         self._access.require(actor, "resend.pause")
         at = now()
         async with self._db.transaction() as tx:
-            resend = await chosen(tx, resend_id, [ResendState.SENDING], "pause")
+            resend = await to_pause(tx, resend_id)
             note = f"paused by {actor.mention}"
             resend = await move(tx, resend, [SENDING], ResendState.PAUSING, wish=ResendState.PAUSED, note=note)
             text = f"{actor.mention} pauses resend {resend.id}: {await waiting(tx, resend)} have not gone out."
@@ -166,14 +161,7 @@ class Resends:
         self._access.require(actor, "resend.resume")
         at = now()
         async with self._db.transaction() as tx:
-            resend = await chosen(tx, resend_id, [ResendState.PAUSING, ResendState.PAUSED], "resume")
-            queued = (await resends.statuses(tx, resend.id))[DeliveryStatus.QUEUED]
-            if canary_is_done(resend, queued):
-                raise WrongStateError(
-                    f"The canary of resend {resend.id} is done. An approver lets the rest go with the button "
-                    "“Send the rest” on its card; /resend cancel leaves it at that."
-                )
-            through = await usable(tx, resend, at, again="resume")
+            resend, queued, through = await to_resume(tx, resend_id, at)
             resend = await move(tx, resend, [PAUSED, PAUSING], ResendState.SENDING, note=None)
             text = f"{actor.mention} resumed resend {resend.id}: {go(queued)} out{through}."
             await tell(tx, resend, "resend.resumed", text, actor, at)
@@ -184,7 +172,7 @@ class Resends:
         self._access.require(actor, "resend.cancel")
         at = now()
         async with self._db.transaction() as tx:
-            resend = await chosen(tx, resend_id, LIVE, "cancel")
+            resend = await to_cancel(tx, resend_id)
             note = f"cancelled by {actor.mention}"
             if resend.state in {ResendState.SENDING, ResendState.PAUSING}:
                 seen = [SENDING, PAUSING]
@@ -237,13 +225,12 @@ class Resends:
 
     async def _void(self, resend_id: int, count: int, at: datetime) -> WrongStateError:
         """In a transaction of its own, since the one that found the change has been rolled back."""
-        what = f"{count:,} of its deliveries have" if count > 1 else "one of its deliveries has" if count else "it has"
-        note = f"{what} changed since it was planned"
+        note = void_note(count)
         async with self._db.transaction() as tx:
             resend = await take(tx, resend_id)
             if resend.state in {ResendState.PLANNED, ResendState.PAUSED}:
                 await self._make_void(tx, resend, note, at)
-        return WrongStateError(f"Resend {resend_id} is void: {note}. Nothing more was sent; plan again: /resend plan")
+        return WrongStateError(void_sentence(resend_id, count))
 
     async def _make_void(self, tx: Tx, resend: Resend, note: str, at: datetime, *, post: bool = True) -> None:
         await self._approvals.withdraw(tx, "resend", resend.id, at)
@@ -280,10 +267,7 @@ async def _let_go(tx: Tx, actor: Actor, resend: Resend, choice: Choice, at: date
     """An approved plan begins, if the ledger still is what was approved."""
     canary = int(resend.counts["canary"])
     first = choice == "canary" and canary < resend.total
-    await check_unchanged(tx, resend)
-    if await resends.fingerprint(tx, resend) != resend.plan_hash:
-        raise ChangedError(0)
-    through = await usable(tx, resend, at)
+    through = await can_go(tx, resend, at)
     resend = await queue(tx, resend, PLANNED, 0 if first else 1, canary if first else resend.total, at)
     what = (
         f"1 % goes out first, {canary:,} of {number(resend.total, 'message')}" if first else f"{go(resend.total)} out"

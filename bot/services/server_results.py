@@ -1,11 +1,12 @@
 """What the servers service gives back, and the words that go with it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from bot.monitor.probe import Probe, Reason
-from bot.services.words import joined, moment
+from bot.services.undo_notes import words
+from bot.services.words import few, moment
 from storage.models import Health, Maintenance, Outage, Server
 
 MAINTENANCE = "maintenance"
@@ -64,6 +65,8 @@ class DrainResult:
     moved: Sequence[str]
     held: Sequence[str]
     text: str
+    undo: int | None = field(default=None, kw_only=True)
+    """The number by which exactly this can be undone."""
 
     def __str__(self) -> str:
         return self.text
@@ -77,6 +80,8 @@ class RestoreResult:
     campaigns: Sequence[str]
     paused: Sequence[str]
     text: str
+    undo: int | None = field(default=None, kw_only=True)
+    """The number by which exactly this can be undone."""
 
     def __str__(self) -> str:
         return self.text
@@ -91,6 +96,8 @@ class FailoverResult:
     campaigns: Sequence[str]
     released: Sequence[str]
     text: str
+    undo: int | None = field(default=None, kw_only=True)
+    """The number by which exactly this can be undone."""
 
     def __str__(self) -> str:
         return self.text
@@ -129,34 +136,35 @@ def effective_state(server: Server, window: Maintenance | None) -> str:
     return DRAINED if server.drained_at is not None else server.health
 
 
-def drain_text(name: str, carrier: str | None, moved: Sequence[str], held: Sequence[str], why: str) -> str:
-    undo = f"Undo it with /server restore {name}"
+def drain_text(
+    name: str, carrier: str | None, moved: Sequence[str], held: Sequence[str], why: str, undo_id: int | None = None
+) -> str:
+    undo = words(undo_id)
     if moved and carrier:
-        return f"{name} is drained. {joined(moved)} {_go(moved)} on through {carrier}. {undo}"
+        return f"{name} is drained. {few(moved)} {_go(moved)} on through {carrier}.{undo}"
     if held:
-        return (
-            f"{name} is drained. {why} {joined(held)} {'is' if len(held) == 1 else 'are'} paused. {undo}, "
-            "then /campaign resume"
-        )
+        return f"{name} is drained. {why} {few(held)} {'is' if len(held) == 1 else 'are'} paused.{undo}"
     rest = f" What is started meanwhile goes through {carrier}." if carrier else ""
-    return f"{name} is drained; nothing was being sent through it.{rest} {undo}"
+    return f"{name} is drained; nothing was being sent through it.{rest}{undo}"
 
 
-def failover_text(name: str, backup: str, campaigns: Sequence[str], released: Sequence[str]) -> str:
-    moved = f"{joined(campaigns)} {_go(campaigns)} through {backup} now" if campaigns else "no campaign uses it now"
-    rest = f"; {joined(released)} had been held and {_go(released)} on" if released else ""
-    return f"{name} is failed over to {backup}: {moved}{rest}. Undo it with /server restore {name}"
+def failover_text(
+    name: str, backup: str, campaigns: Sequence[str], released: Sequence[str], undo: int | None = None
+) -> str:
+    moved = f"{few(campaigns)} {_go(campaigns)} through {backup} now" if campaigns else "no campaign uses it now"
+    rest = f"; {few(released)} had been held and {_go(released)} on" if released else ""
+    return f"{name} is failed over to {backup}: {moved}{rest}.{words(undo)}"
 
 
-def restore_text(name: str, campaigns: Sequence[str], paused: Sequence[str]) -> str:
+def restore_text(name: str, campaigns: Sequence[str], paused: Sequence[str], undo: int | None = None) -> str:
     sentences = [f"{name} is in use again."]
     going = [each for each in campaigns if each not in paused]
     if going:
-        sentences.append(f"{joined(going)} {_go(going)} through it.")
+        sentences.append(f"{few(going)} {_go(going)} through it.")
     if paused:
         still = "is" if len(paused) == 1 else "are"
-        sentences.append(f"{joined(paused)} {still} still paused: /campaign resume {_one(paused)}")
-    return " ".join(sentences)
+        sentences.append(f"{few(paused)} {still} still paused: /campaign resume {_one(paused)}")
+    return " ".join(sentences) + (f".{words(undo)}" if paused and undo else words(undo))
 
 
 def unusable(server: Server, window: Maintenance | None, at: datetime) -> str | None:

@@ -1,6 +1,6 @@
 """Mail servers: known from the settings or added, judged by the monitor, drained, failed over and restored."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, cast
 
@@ -8,7 +8,7 @@ from bot.access import HOLDFAST, Access, Actor
 from bot.clock import now
 from bot.config import Settings
 from bot.errors import BadInputError, BotError, SettingsError, WrongStateError
-from bot.monitor.probe import Target, probe
+from bot.monitor.probe import Probe, Target, probe
 from bot.services import holding
 from bot.services.judging import Judge
 from bot.services.names import check_name, complete
@@ -25,6 +25,8 @@ from bot.services.server_results import (
     restore_text,
     unusable,
 )
+from bot.services.server_ways import NO_FAILOVER, carry, release, takes_over, ways_now, ways_out
+from bot.services.undo_notes import keep
 from bot.services.words import joined, moment
 from storage import campaigns, servers, timeline
 from storage.db import Database, Tx
@@ -85,18 +87,13 @@ class Servers(Judge):
     async def add(self, actor: Actor, name: str, host: str, port: int = 25) -> AddResult:
         """Add a server and look at it once. Raises BadInputError for a name that is taken or an impossible address."""
         self._access.require(actor, "server.add")
-        check_name(name, "server")
-        if not 1 <= port <= 65535:
-            raise BadInputError(f"{port} cannot be a port: use 1 to 65535, as in /server add {name} {host}:25")
-        seen = await probe(Target(host=host, port=port, helo=self._settings.sending.helo_name), self.limits)
+        seen = await self.to_add(name, host, port)
         at = now()
         async with self._db.transaction() as tx:
             values = {"name": name, "host": host, "port": port, "created_at": at}
             server_id = await servers.add(tx, values)
             if server_id is None:
-                raise BadInputError(
-                    f"There is a server {name} already. Choose another name, or see /server status {name}"
-                )
+                raise _taken(name)
             entry = Entry(
                 "server.add", f"{actor.mention} added {name} at {host}:{port}.", actor.id, at, server_id=server_id
             )
@@ -105,6 +102,16 @@ class Servers(Judge):
         found = "It answers well." if seen.ok else f"It does not answer well yet: {seen.sentence}."
         text = f"{name} is added. {found} A password or TLS is set in holdfast.toml, under [servers.{name}]."
         return AddResult(await self.find(name), seen, text)
+
+    async def to_add(self, name: str, host: str, port: int) -> Probe:
+        """Whether a server can be added so, and what it answers. Raises BadInputError."""
+        check_name(name, "server")
+        if not 1 <= port <= 65535:
+            raise BadInputError(f"{port} cannot be a port: use 1 to 65535, as in /server add {name} {host}:25")
+        async with self._db.read() as tx:
+            if await servers.by_name(tx, name) is not None:
+                raise _taken(name)
+        return await probe(Target(host=host, port=port, helo=self._settings.sending.helo_name), self.limits)
 
     async def find(self, word: str) -> Server:
         """The server that is meant. Raises NotFoundError that names the near ones."""
@@ -127,6 +134,24 @@ class Servers(Judge):
         was sent stands in the ledger, whichever server sent it.
         """
         self._access.require(actor, "server.failover")
+        server, backup = await self.to_fail_over(word, backup_word)
+        at = now()
+        async with self._db.transaction() as tx:
+            both = await servers.lock(tx, [server.id, backup.id])
+            server, backup = both[server.id], both[backup.id]
+            await _check_failover(tx, server, backup, at)
+            before = await ways_now(tx, server, backup)
+            own = await carry(tx, server, backup, at, actor)
+            released, holds = await release(tx, server, own, outage_id, at, actor)
+            carried = [each.name for each in await campaigns.live_through(tx, backup.id) if each.server_id in own]
+            text = f"{actor.mention} failed {server.name} over to {backup.name}."
+            await _record(tx, "server.failover", text, server, at, actor, outage_id)
+            undo = await self._keep(tx, "failover", server, before, actor, at, released=holds)
+        said = failover_text(server.name, backup.name, carried, released, undo)
+        return FailoverResult(server, backup, carried, released, said, undo=undo)
+
+    async def to_fail_over(self, word: str, backup_word: str | None = None) -> tuple[Server, Server]:
+        """The server, and who would carry it, once that one was looked at. Raises what `failover` raises."""
         async with self._db.read() as tx:
             server = await _find(tx, word)
             backup = await self._backup(tx, server, backup_word)
@@ -137,19 +162,7 @@ class Servers(Judge):
                 f"{server.name} was not failed over, since {backup.name} cannot take its campaigns: {seen.sentence}. "
                 "Name another server, or try again when it answers."
             )
-        at = now()
-        async with self._db.transaction() as tx:
-            both = await servers.lock(tx, [server.id, backup.id])
-            server, backup = both[server.id], both[backup.id]
-            await _check_failover(tx, server, backup, at)
-            own = await _carry(tx, server, backup, at, actor)
-            released = await _release(tx, server, own, outage_id, at, actor)
-            carried = [each.name for each in await campaigns.live_through(tx, backup.id) if each.server_id in own]
-            text = f"{actor.mention} failed {server.name} over to {backup.name}."
-            await _record(tx, "server.failover", text, server, at, actor, outage_id)
-        return FailoverResult(
-            server, backup, carried, released, failover_text(server.name, backup.name, carried, released)
-        )
+        return server, backup
 
     async def _backup(self, tx: Tx, server: Server, word: str | None) -> Server:
         if word:
@@ -164,30 +177,36 @@ class Servers(Judge):
     async def drain(self, actor: Actor, word: str) -> DrainResult:
         """Send nothing through a server any more. Its campaigns go through its backup, or else are paused."""
         self._access.require(actor, "server.drain")
-        async with self._db.read() as tx:
-            server = await _find(tx, word)
-            _check_not_drained(server, now())
-            backup = await servers.get(tx, server.backup_id) if server.backup_id is not None else None
-        why = await self._why_not(server, backup)
+        server, backup, why = await self.to_drain(word)
         at = now()
         async with self._db.transaction() as tx:
             server = (await servers.lock(tx, [server.id]))[server.id]
             _check_not_drained(server, at)
             sending = [each.id for each in await campaigns.sending_through(tx, server.id)]
+            before = await ways_now(tx, server, backup)
             await servers.change(tx, server.id, drained_at=at, drained_by=actor.mention)
-            # One that is failed over already stays where it was put.
-            if backup is not None and not why and server.failover_to_id is None:
-                await _carry(tx, server, backup, at, actor)
+            if backup is not None and takes_over(server, backup, why):
+                await carry(tx, server, backup, at, actor)
             # What still goes through it has nowhere else to go.
             stuck = [each.id for each in await campaigns.sending_through(tx, server.id)]
             held = await holding.hold(tx, stuck, Hold.PERSON, f"{server.name} is drained", at, actor)
             moved = [each.name for each in await _named(tx, sending) if each.id not in {one.id for one in held}]
             await _record(tx, "server.drain", f"{actor.mention} drained {server.name}.", server, at, actor)
+            undo = await self._keep(tx, "drain", server, before, actor, at, held=[each.id for each in held])
             server = cast("Server", await servers.get(tx, server.id))
             carrier = await servers.get(tx, server.failover_to_id) if server.failover_to_id else None
         names = [each.name for each in held]
         carrier_name = carrier.name if carrier else None
-        return DrainResult(server, carrier_name, moved, names, drain_text(server.name, carrier_name, moved, names, why))
+        said = drain_text(server.name, carrier_name, moved, names, why, undo)
+        return DrainResult(server, carrier_name, moved, names, said, undo=undo)
+
+    async def to_drain(self, word: str) -> tuple[Server, Server | None, str]:
+        """The server, its backup, and why that cannot take over (empty when it can). Raises what `drain` raises."""
+        async with self._db.read() as tx:
+            server = await _find(tx, word)
+            _check_not_drained(server, now())
+            backup = await servers.get(tx, server.backup_id) if server.backup_id is not None else None
+        return server, backup, await self._why_not(server, backup)
 
     async def _why_not(self, server: Server, backup: Server | None) -> str:
         """Why the backup cannot take over, in a sentence; empty when it can."""
@@ -207,23 +226,45 @@ class Servers(Judge):
         It is looked at first. Raises WrongStateError when it is down, in maintenance, or in use already.
         """
         self._access.require(actor, "server.restore")
+        server = await self.to_restore(word)
+        at = now()
+        async with self._db.transaction() as tx:
+            server = (await servers.lock(tx, [server.id]))[server.id]
+            _check_restore(server, (await servers.active_windows(tx, at)).get(server.id), at)
+            before = await ways_now(tx, server, None)
+            await servers.change(tx, server.id, drained_at=None, drained_by=None, **NO_FAILOVER)
+            live = await campaigns.live_through(tx, server.id)
+            await _record(tx, "server.restore", f"{actor.mention} put {server.name} back to use.", server, at, actor)
+            undo = await self._keep(tx, "restore", server, before, actor, at)
+            server = cast("Server", await servers.get(tx, server.id))
+        names = [each.name for each in live]
+        paused = [each.name for each in live if each.state in {CampaignState.PAUSED, CampaignState.PAUSING}]
+        return RestoreResult(server, names, paused, restore_text(server.name, names, paused, undo), undo=undo)
+
+    async def to_restore(self, word: str) -> Server:
+        """The server that would be in use again, once it was looked at. Raises what `restore` raises."""
         async with self._db.read() as tx:
             server = await _find(tx, word)
             _check_restore(server, (await servers.active_windows(tx, now())).get(server.id), now())
         seen = await self.look(server)
         if not seen.ok:
             raise WrongStateError(f"{server.name} was not restored: {seen.sentence}. Repair it, then try again.")
-        at = now()
-        async with self._db.transaction() as tx:
-            server = (await servers.lock(tx, [server.id]))[server.id]
-            _check_restore(server, (await servers.active_windows(tx, at)).get(server.id), at)
-            await servers.change(tx, server.id, drained_at=None, drained_by=None, **_NO_FAILOVER)
-            live = await campaigns.live_through(tx, server.id)
-            await _record(tx, "server.restore", f"{actor.mention} put {server.name} back to use.", server, at, actor)
-            server = cast("Server", await servers.get(tx, server.id))
-        names = [each.name for each in live]
-        paused = [each.name for each in live if each.state in {CampaignState.PAUSED, CampaignState.PAUSING}]
-        return RestoreResult(server, names, paused, restore_text(server.name, names, paused))
+        return server
+
+    async def _keep(
+        self,
+        tx: Tx,
+        verb: str,
+        server: Server,
+        before: dict[int, dict[str, Any]],
+        actor: Actor,
+        at: datetime,
+        **more: Any,
+    ) -> int:
+        """Note which way the mail of all concerned went before, and goes now."""
+        data = {"server": server.id, "before": ways_out(before), "after": ways_out(await servers.ways_of(tx, before))}
+        within = self._settings.asking.undo_expires_after
+        return await keep(tx, f"server.{verb}", f"the {verb} of {server.name}", actor, at, within, data | more)
 
     async def in_maintenance(self, tx: Tx, server_id: int, at: datetime) -> Maintenance | None:
         """The window that covers the server at this moment, whether or not anything has fired for it."""
@@ -235,7 +276,8 @@ class Servers(Judge):
             return await _rows(tx, now())
 
 
-_NO_FAILOVER: dict[str, Any] = {"failover_to_id": None, "failover_at": None, "failover_by": None}
+def _taken(name: str) -> BadInputError:
+    return BadInputError(f"There is a server {name} already. Choose another name, or see /server status {name}")
 
 
 async def _find(tx: Tx, word: str) -> Server:
@@ -311,41 +353,6 @@ def _still(server: Server, window: Maintenance | None, at: datetime) -> str:
         return f"It is in maintenance until {moment(window.ends_at, at)}; restore it then."
     said = f" ({server.last_text} at {server.last_stage})" if server.last_stage else ""
     return f"It is down{said}. Repair it, and restore it when /server status {server.name} says up."
-
-
-async def _carry(tx: Tx, server: Server, backup: Server, at: datetime, actor: Actor) -> list[int]:
-    """Let `backup` carry the server, and whatever it carried for others. Returns the ids of all those servers.
-
-    Failover is never more than one step: chains would end at a server that nobody chose.
-    """
-    moved = [server.id]
-    values = {"failover_to_id": backup.id, "failover_at": at, "failover_by": actor.mention}
-    await servers.change(tx, server.id, **values)
-    for other in await servers.carried_by(tx, server.id):
-        if other.id == backup.id:
-            await servers.change(tx, other.id, **_NO_FAILOVER)
-        else:
-            await servers.change(tx, other.id, **values)
-            moved.append(other.id)
-    return moved
-
-
-async def _release(
-    tx: Tx, server: Server, server_ids: Sequence[int], outage_id: int | None, at: datetime, actor: Actor
-) -> list[str]:
-    """Let go on what the server's outages and its maintenance hold."""
-    outage_ids = {outage.id for outage in await servers.outages_of(tx, server.id)}
-    if outage_id is not None:
-        outage_ids.add(outage_id)
-    released = []
-    for each in sorted(outage_ids):
-        released += await holding.release(tx, Hold.OUTAGE, at, actor, outage_id=each, server_ids=server_ids)
-    window = (await servers.active_windows(tx, at)).get(server.id)
-    if window is not None:
-        released += await holding.release(
-            tx, Hold.MAINTENANCE, at, actor, maintenance_id=window.id, server_ids=server_ids
-        )
-    return sorted(each.name for each in released)
 
 
 async def _note_settings(tx: Tx, server_id: int, text: str, at: datetime) -> None:

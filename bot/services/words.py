@@ -21,3 +21,9 @@ def moment(at: datetime, now: datetime) -> str:
     at = at.astimezone(UTC)
     clock = f"{at:%H:%M} UTC"
     return clock if at.date() == now.astimezone(UTC).date() else f"{at.day} {at:%B %Y} at {clock}"
+
+
+def few(words: Sequence[str], most: int = 8) -> str:
+    """As `joined`, but of a long list only the first ones: `a, b, c and 9 more`."""
+    more = len(words) - most
+    return joined([*words[:most], f"{more:,} more"] if more > 0 else words)

@@ -9,7 +9,6 @@ from slack_sdk.errors import SlackClientError
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 
 from bot.slack.blocks import View
-from bot.slack.later import InPlace
 from bot.slack.workspaces import Workspaces
 
 SLACK_ERRORS = (SlackClientError, ClientError, TimeoutError)
@@ -42,8 +41,7 @@ class Answers:
         if not place.get("response_url"):
             return False
         hook = AsyncWebhookClient(place["response_url"], session=self._workspaces.client.session, retry_handlers=[])
-        in_place = isinstance(view, InPlace)
-        body: dict[str, Any] = {"response_type": "ephemeral", "replace_original": in_place, "text": view.text}
+        body: dict[str, Any] = {"response_type": "ephemeral", "replace_original": view.instead, "text": view.text}
         if view.blocks:
             body["blocks"] = view.blocks
         if place.get("thread_ts"):

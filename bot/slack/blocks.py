@@ -20,6 +20,8 @@ class View:
 
     text: str
     blocks: list[Block] = field(default_factory=list)
+    instead: bool = False
+    """It takes the place of the answer whose button was pressed."""
 
 
 def clip(text: str, limit: int) -> str:

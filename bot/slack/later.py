@@ -1,4 +1,4 @@
-"""Answers that are more than one message: shown at once and followed, shown in place, or with a file."""
+"""Answers that are more than one message: shown at once and followed, or with a file."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -11,11 +11,6 @@ class Later(View):
     """Shown at once; `then` makes what follows it, which takes seconds."""
 
     then: Callable[[], Awaitable[View]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class InPlace(View):
-    """Takes the place of the message whose button was pressed, where only that person sees it: the next page."""
 
 
 @dataclass(frozen=True, kw_only=True)

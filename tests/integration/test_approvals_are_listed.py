@@ -9,7 +9,6 @@ import time_machine
 from sqlalchemy import update
 
 from bot.clock import now
-from bot.slack.later import InPlace
 from storage.db import Database
 from storage.models import Delivery, Resend
 from tests.command_world import ANA, GUEST, JONAS, MARIA, World, command_world
@@ -56,7 +55,7 @@ async def test_it_is_decided_where_it_is_listed(world: World) -> None:
 
     said = await world.press("holdfast.approve", value, JONAS) or ""
 
-    assert isinstance(world.views[-1], InPlace)
+    assert world.views[-1].instead
     assert "Resend 1 is approved: it goes out. Stop it with /resend pause 1" in said
     assert "Nothing waits for a decision." in said
     assert "🟢 approved: resend 1 by @U0JONAS" in said

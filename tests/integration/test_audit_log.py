@@ -14,7 +14,7 @@ from bot.clock import now
 from bot.errors import BadInputError, NotAllowedError
 from bot.services.audit import PAGE, Query, is_reserved, source_of
 from bot.services.since import parse_since
-from bot.slack.later import Attached, InPlace
+from bot.slack.later import Attached
 from storage import timeline
 from storage.db import Database
 from storage.timeline import Entry
@@ -96,7 +96,7 @@ async def test_pages_do_not_shift_while_rows_are_added(world: World) -> None:
     older = world.button("holdfast.older")
     await happened(world, Entry("test.row", "row late.", MARIA.id, at))
     second = await world.press("holdfast.older", older) or ""
-    assert isinstance(world.views[-1], InPlace)
+    assert world.views[-1].instead
     assert "row 3." in second
     assert "row 4." not in second
     assert "row late." not in second

@@ -70,7 +70,7 @@ async def test_a_pause_is_a_wish_until_the_sender_confirms_it(db: Database, camp
         ("spring-sale", "sending", "pausing", 3)
     ]
     assert "3 recipients still to go" in result.text
-    assert "/campaign resume spring-sale" in result.text
+    assert result.text.endswith("Undo it with /holdfast undo 1")
     campaign = await row(db, campaign_id)
     assert (campaign.state, campaign.wish, campaign.hold) == ("pausing", "paused", Hold.PERSON)
     assert (campaign.hold_reason, campaign.wished_by) == ("sale page is down", "<@U1>")

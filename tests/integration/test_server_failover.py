@@ -91,7 +91,7 @@ async def test_a_backup_takes_over_what_the_outage_holds(world: World) -> None:
     result = await world.servers.failover(MARIA, "primary")
     assert (list(result.campaigns), list(result.released)) == (["by-hand", "spring-sale"], ["spring-sale"])
     assert "primary is failed over to backup" in str(result)
-    assert "Undo it with /server restore primary" in str(result)
+    assert "Undo it with /holdfast undo 1" in str(result)
     assert [await state_of(world.db, each) for each in (campaign_id, person)] == ["sending", "paused"]
     primary = await world.server(world.primary)
     assert (primary.failover_to_id, primary.failover_by) == (world.backup, "<@U1>")
@@ -195,7 +195,8 @@ async def test_restore_puts_campaigns_back_once_the_server_answers(world: World)
     await world.first.heal()
     result = await world.servers.restore(MARIA, "primary")
     assert result.text == (
-        "primary is in use again. spring-sale goes through it. by-hand is still paused: /campaign resume by-hand"
+        "primary is in use again. spring-sale goes through it. by-hand is still paused: /campaign resume by-hand. "
+        "Undo it with /holdfast undo 2"
     )
     with pytest.raises(WrongStateError, match="primary is in use already"):
         await world.servers.restore(MARIA, "primary")
@@ -222,7 +223,7 @@ async def test_a_drained_server_without_a_healthy_backup_pauses_its_campaigns(wo
     result = await world.servers.drain(MARIA, "primary")
     assert (result.carrier, list(result.held)) == (None, ["spring-sale"])
     assert "backup cannot take over: connection refused" in result.text
-    assert "spring-sale is paused. Undo it with /server restore primary, then /campaign resume" in result.text
+    assert "spring-sale is paused. Undo it with /holdfast undo 1" in result.text
     assert await state_of(world.db, campaign_id) == "pausing"
 
 

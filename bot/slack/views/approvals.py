@@ -7,7 +7,6 @@ from bot.services.when import lasting
 from bot.services.words import joined
 from bot.slack import blocks
 from bot.slack.blocks import Block, View, clip, count, escape
-from bot.slack.later import InPlace
 from bot.slack.views.timeline import safe
 from storage.models import Approval
 
@@ -23,7 +22,7 @@ def listing(shown: Decisions, page: int = 1) -> View:
 
 def after(shown: Decisions, done: str) -> View:
     """The list once more, in the place of the one whose button was pressed; `done` says what that did."""
-    return InPlace(*_message(shown, 1, done))
+    return View(*_message(shown, 1, done), instead=True)
 
 
 def _message(shown: Decisions, page: int, done: str | None) -> tuple[str, list[Block]]:

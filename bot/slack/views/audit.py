@@ -4,7 +4,6 @@ from bot.services.audit import EXPORT_MAX, Page, Query, person, source_of
 from bot.services.words import joined
 from bot.slack import blocks
 from bot.slack.blocks import Block, View, clip, escape
-from bot.slack.later import InPlace
 from bot.slack.views.timeline import safe
 from storage.audit import Row
 
@@ -24,7 +23,7 @@ def page(shown: Page, *, in_place: bool = False) -> View:
         made.append(blocks.actions(buttons))
     made.append(blocks.context(" · ".join(_hints(shown))))
     phone = f"{title}, {blocks.count(len(shown.rows), 'row')}."
-    return InPlace(phone, made) if in_place else View(phone, made)
+    return View(phone, made, instead=in_place)
 
 
 def _filters(query: Query) -> str:
