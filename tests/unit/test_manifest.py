@@ -20,11 +20,12 @@ from commands.words import Command
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests" / "data" / "slack"
 # https://docs.slack.dev/reference/events
-EVENT_SCOPES = {
-    "pin_added": "pins:read",
-    "pin_removed": "pins:read",
-    "reaction_added": "reactions:read",
-    "reaction_removed": "reactions:read",
+EVENT_SCOPES: dict[str, set[str]] = {
+    "app_home_opened": set(),
+    "pin_added": {"pins:read"},
+    "pin_removed": {"pins:read"},
+    "reaction_added": {"reactions:read"},
+    "reaction_removed": {"reactions:read"},
 }
 
 
@@ -126,7 +127,7 @@ def test_its_events_are_those_that_the_code_deals_with(manifest: dict[str, Any])
 
 
 def test_every_module_of_the_folder_is_registered() -> None:
-    files = {path.stem for path in (ROOT / "commands").glob("*.py")} - {"__init__", "marks", "reminding", "words"}
+    files = {path.stem for path in (ROOT / "commands").glob("*.py")} - {"__init__", "asking", "marks", "reminding", "words"}
     # A verb with a module of its own has the command's name in front: holdfast_audit belongs to /holdfast.
     assert {f"/{name.partition('_')[0]}" for name in files} == set(commands.COMMANDS)
 
@@ -190,11 +191,11 @@ def test_its_scopes_cover_every_method_that_the_code_calls(manifest: dict[str, A
 
 
 def test_its_scopes_cover_every_event_that_the_code_deals_with(manifest: dict[str, Any]) -> None:
-    assert {EVENT_SCOPES[name] for name in commands.EVENTS} <= set(manifest["oauth_config"]["scopes"]["bot"])
+    assert set().union(*(EVENT_SCOPES[name] for name in commands.EVENTS)) <= set(manifest["oauth_config"]["scopes"]["bot"])
 
 
 def test_it_asks_for_no_scope_that_nothing_needs(manifest: dict[str, Any]) -> None:
-    events = {EVENT_SCOPES[name] for name in commands.EVENTS}
+    events = set[str]().union(*(EVENT_SCOPES[name] for name in commands.EVENTS))
     needed = {"commands", *events}.union(*(METHOD_SCOPES[name] for name in _methods()))
     assert set(manifest["oauth_config"]["scopes"]["bot"]) <= needed
 
