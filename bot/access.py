@@ -102,12 +102,18 @@ _PHRASES = {
     "glass.break": "break the glass",
 }
 _MOST_NAMES = 5
+_MEMBER_ID = re.compile(r"[UW][A-Z0-9]+", re.ASCII)
 _GROUP_ID = re.compile(r"S[A-Z0-9]{5,}", re.ASCII)
 
 
 def is_group(word: str) -> bool:
     """Whether a word of the settings names a user group: by its handle, `@email-approvers`, or its id, `S012AB...`."""
     return word.startswith("@") or _GROUP_ID.fullmatch(word) is not None
+
+
+def is_person(word: str) -> bool:
+    """Whether a word of the settings is a member id of Slack's."""
+    return _MEMBER_ID.fullmatch(word) is not None
 
 
 class Group(NamedTuple):

@@ -8,7 +8,7 @@ from bot.access import HOLDFAST, Access, Actor
 from bot.config import Settings
 from bot.errors import NotAllowedError, NotFoundError, WrongStateError
 from bot.services.words import moment
-from storage import approvals, timeline
+from storage import approvals, campaigns, timeline
 from storage.db import Tx
 from storage.models import Approval, ApprovalState
 from storage.timeline import Entry
@@ -158,11 +158,13 @@ class Approvals:
         subject, number = approval.subject, approval.subject_id
         # A campaign can be asked about again and again, and each question has a card of its own.
         card = f"ask:{approval.id}" if subject == "campaign" else f"{subject}:{number}"
+        names = await campaigns.names_of(tx, [number]) if subject == "campaign" else {}
+        name = names.get(number, f"{subject.capitalize()} {number}")
         outage_id = await approvals.outage_of(tx, subject, number)
         await timeline.ensure_post(tx, card, at, parent=f"outage:{outage_id}" if outage_id else None)
         entry = Entry(
             kind="approval.expired",
-            text=f"{subject.capitalize()} {number}: {_expired(approval)}",
+            text=f"{name}: {_expired(approval)}",
             actor=HOLDFAST.name,
             at=at,
             outage_id=outage_id,

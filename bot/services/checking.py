@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from bot.access import is_group
+from bot.access import is_group, is_person
 from bot.clock import now
 from bot.config import Settings
 from bot.errors import SHOWABLE
@@ -79,11 +79,24 @@ def _roles(settings: Settings) -> list[Finding]:
             "HOLDFAST_ADMINS."
         )
         return [Finding("roles", ok=False, sentence=sentence)]
+    if odd := _odd_words(settings):
+        sentence = (
+            f"{joined(odd)} under [roles] can be nobody: write a member id (U...), a user group (@handle or S...) or *."
+        )
+        return [Finding("roles", ok=False, sentence=sentence)]
     approvers = {*settings.roles.approver, *admins}
     if len(approvers) > 1 or "*" in approvers or any(is_group(each) for each in approvers):
         return [Finding("roles", ok=True, sentence="Somebody may start campaigns, and somebody else may approve.")]
     sentence = f"Only {next(iter(approvers))} may approve, so what they ask for themselves waits. Add another approver."
     return [Finding("roles", ok=True, sentence=sentence)]
+
+
+def _odd_words(settings: Settings) -> list[str]:
+    """Words of the roles that match no person and no group."""
+    roles = settings.roles
+    lists = [roles.viewer, roles.responder, roles.sender, roles.approver, roles.admin, settings.break_glass.who]
+    words = dict.fromkeys(word for each in [*lists, settings.admins] for word in each)
+    return [word for word in words if word != "*" and not is_person(word) and not is_group(word)]
 
 
 async def _database(db: Database) -> tuple[list[Finding], list[Server]]:

@@ -11,7 +11,7 @@ import pytest
 import time_machine
 from sqlalchemy import select
 
-from bot.access import Actor
+from bot.access import Actor, Glass
 from bot.clock import now
 from bot.demo.fakeslack import FakeSlack
 from bot.errors import NotAllowedError, RoleMissingError, WrongStateError
@@ -163,6 +163,17 @@ async def test_nobody_approves_their_own_request_under_it_however_few_it_mails(d
             world.services.approvals.check_second_person(JONAS, JONAS.mention, 5)
         with pytest.raises(RoleMissingError, match="needs the role approver"):
             world.services.access.require(EVA, "resend.approve")
+
+
+async def test_while_the_database_cannot_be_read_a_broken_glass_gives_nothing(tmp_path: Path) -> None:
+    db = Database("postgresql://nobody@127.0.0.1:1/none")
+    services = build(db, settings(tmp_path))
+    services.access.learn_glasses({EVA.id: Glass(1, now() + timedelta(minutes=60))})
+    assert services.access.allows(EVA, "campaign.start")
+    await services.break_glass.refresh()
+    assert not services.access.allows(EVA, "campaign.start")
+    assert services.access.allows(EVA, "campaign.pause")
+    await db.close()
 
 
 async def test_the_channel_is_told_once_and_the_button_there_ends_it(db: Database, tmp_path: Path) -> None:

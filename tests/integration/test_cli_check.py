@@ -151,6 +151,12 @@ async def test_without_a_second_approver_it_says_so(tmp_path: Path) -> None:
         assert one["roles"].ok
         assert "Only U1 may approve" in one["roles"].sentence
 
+        groups = {"sender": ["@senders"], "approver": ["@approvers"]}
+        shared = await look(settings(slack, url, tmp_path, roles=groups))
+        slip = await look(settings(slack, url, tmp_path, roles=groups | {"admin": ["email-admins", "maria"]}))
+        assert shared["roles"].ok
+        assert "email-admins and maria under [roles] can be nobody" in slip["roles"].sentence
+
 
 async def test_a_folder_that_cannot_be_made_and_a_database_url_that_cannot_be_read(tmp_path: Path) -> None:
     async with FakeSlack() as slack:

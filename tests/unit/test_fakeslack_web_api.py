@@ -239,6 +239,10 @@ async def test_it_tells_who_is_who() -> None:
         assert (await client.usergroups_users_list(usergroup=group.id))["users"] == [maria.id]
         groups = await client.usergroups_list(include_users=True)
         assert groups["usergroups"][0]["handle"] == "approvers"
+        slack.disable_usergroup(group)
+        assert (await client.usergroups_list())["usergroups"] == []
+        assert (await client.usergroups_list(include_disabled=True))["usergroups"][0]["date_delete"] > 0
+        assert await _error(client.usergroups_users_list(usergroup=group.id)) == "no_such_subteam"
         assert maria.id in [each["id"] for each in (await client.users_list())["members"]]
 
 
