@@ -5,7 +5,17 @@ from bot.slack.blocks import View
 from bot.slack.call import Call, ClickHandler
 from bot.slack.views import replies
 from bot.slack.views import status as views
-from commands import campaign, holdfast_approvals, holdfast_audit, maintenance, notice, outage, resend, server
+from commands import (
+    campaign,
+    holdfast_approvals,
+    holdfast_audit,
+    holdfast_doctor,
+    maintenance,
+    notice,
+    outage,
+    resend,
+    server,
+)
 from commands.words import Command, Verb, Words
 
 _OTHERS = tuple(module.COMMAND for module in (campaign, server, outage, resend, notice, maintenance))
@@ -35,6 +45,7 @@ COMMAND = _Holdfast(
         Verb("status", "", "how everything stands: servers, campaigns, outages, what waits for whom", _status),
         *holdfast_approvals.VERBS,
         *holdfast_audit.VERBS,
+        *holdfast_doctor.VERBS,
     ),
 )
 
