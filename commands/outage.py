@@ -10,6 +10,7 @@ from bot.slack.call import Call, Click, ClickHandler
 from bot.slack.views import outage_replies as views
 from bot.slack.views import resend_replies
 from bot.slack.views.replies import said
+from commands import outage_catchup
 from commands.words import Command, Verb, Words, pressed
 from storage.models import OutageState
 
@@ -146,6 +147,7 @@ COMMAND = Command(
         Verb("eta", "[#ID] WHEN", "when it should be over: 14:30, in 30 min, tomorrow 02:00", _eta),
         Verb("resolve", "[#ID] TEXT", "end it; its summary is posted", _resolve),
         Verb("timeline", "[#ID]", "what happened, in order", _timeline),
+        *outage_catchup.VERBS,
     ),
 )
 
@@ -156,4 +158,5 @@ ACTIONS: dict[str, ClickHandler] = {
     "outage.resume": _resumed,
     "outage.resolve": _resolved,
     "outage.plan": _plan,
+    **outage_catchup.ACTIONS,
 }

@@ -7,6 +7,7 @@ from bot.config import Settings
 from bot.services.approvals import Approvals
 from bot.services.audit import Audit
 from bot.services.campaigns import Campaigns
+from bot.services.catching_up import CatchingUp
 from bot.services.deciding import Deciding
 from bot.services.importing import Importing
 from bot.services.maintenance import MaintenanceWindows
@@ -36,6 +37,7 @@ class Services:
     status: Status
     audit: Audit
     deciding: Deciding
+    catching_up: CatchingUp
 
 
 def build(db: Database, settings: Settings) -> Services:
@@ -44,6 +46,7 @@ def build(db: Database, settings: Settings) -> Services:
     servers = Servers(db, settings, access)
     outages = Outages(db, settings, access, campaigns, servers)
     approvals = Approvals(settings, access)
+    deciding = Deciding(db, access, approvals)
     return Services(
         db=db,
         settings=settings,
@@ -58,5 +61,6 @@ def build(db: Database, settings: Settings) -> Services:
         maintenance=MaintenanceWindows(db, settings, access, campaigns, servers, outages),
         status=Status(db, settings),
         audit=Audit(db, access),
-        deciding=Deciding(db, access, approvals),
+        deciding=deciding,
+        catching_up=CatchingUp(access, outages, deciding),
     )

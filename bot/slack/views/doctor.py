@@ -10,6 +10,7 @@ from bot.slack.views import replies
 from bot.slack.views.timeline import safe
 
 _SENTENCE = 600
+_LINES = 30
 _SIGNS = {"fail": "🔴 *fail*", "warn": "🟡 *warn*", "ok": "🟢 ok"}
 _LEVELS = ("fail", "warn", "ok")
 
@@ -21,7 +22,8 @@ def looking() -> View:
 def report(findings: Sequence[Finding]) -> View:
     ordered = sorted(findings, key=lambda each: _LEVELS.index(each.level))
     title = _title(findings)
-    view = replies.listed(title, [_line(each) for each in ordered], len(ordered), "holdfast check in the terminal")
+    lines = [_line(each) for each in ordered[:_LINES]]
+    view = replies.listed(title, lines, len(ordered), "holdfast check in the terminal")
     foot = blocks.context("The same in the terminal, for scripts as well: holdfast check, holdfast check --json")
     return View(view.text, [*view.blocks, foot])
 
@@ -30,7 +32,7 @@ def _title(findings: Sequence[Finding]) -> str:
     wrong = sum(each.level == "fail" for each in findings)
     warned = sum(each.level == "warn" for each in findings)
     parts = [f"{number(wrong, 'thing')} to put right"] if wrong else []
-    parts += [f"{number(warned, 'thing')} to know of"] if warned else []
+    parts += [f"{number(warned, 'thing') if not parts else format(warned, ',')} to know of"] if warned else []
     return f"{joined(parts)}." if parts else "All is well."
 
 
