@@ -132,20 +132,27 @@ def audit(
         print(shown.text)  # noqa: T201  # the answer of the command
         _aside(shown.aside)
         return
-    rows = asyncio.run(terminal.audit_file(settings, actor, line, csv))
-    _aside(f"{rows:,} {'row' if rows == 1 else 'rows'} of the audit log are in {csv}." if str(csv) != "-" else None)
+    _aside(asyncio.run(terminal.audit_file(settings, actor, line, csv)))
 
 
 @app.command()
-def check() -> None:
-    """Say what is wrong with settings, tokens, scopes, channel, servers and database, and what to do about it."""
-    from bot.slack.checking import check_slack  # noqa: PLC0415  # as in `run`
+def check(
+    as_json: Annotated[
+        bool, typer.Option("--json", help="For scripts: what, level and sentence of each line.")
+    ] = False,
+) -> None:
+    """Say what is wrong with settings, tokens, scopes, channel, database, servers and hooks, and what to do about it.
+
+    Ends with 0 when all is well, 1 when something is to be put right, 2 for a wrong setting.
+    """
+    from bot.slack.doctor import examine  # noqa: PLC0415  # as in `run`
 
     try:
         settings = load_settings()
     except SettingsError as error:
-        raise typer.Exit(terminal.report([terminal.Finding("settings", ok=False, sentence=str(error))])) from error
-    raise typer.Exit(terminal.report(asyncio.run(terminal.check(settings, check_slack))))
+        terminal.report([terminal.Finding("settings", ok=False, sentence=str(error))], as_json=as_json)
+        raise typer.Exit(2) from error
+    raise typer.Exit(terminal.report(asyncio.run(terminal.check(settings, examine)), as_json=as_json))
 
 
 @app.command()

@@ -1,6 +1,6 @@
 """What the commands of the terminal do: the same services and views as in Slack, shown as plain text."""
 
-import asyncio
+import json
 import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -20,11 +20,11 @@ from bot.config import Settings
 from bot.errors import BadInputError, BotError, NotAllowedError
 from bot.mail.composing import Source
 from bot.services.bundle import Services, build
-from bot.services.checking import Finding, check_house
+from bot.services.checking import Finding
 from bot.services.importing import ImportResult
-from bot.services.paging_check import check_paging, outcome_of
+from bot.services.paging_check import outcome_of
 from bot.services.when import parse_when
-from bot.services.words import number
+from bot.services.words import joined, number
 from bot.slack.blocks import View
 from bot.slack.call import Call
 from bot.slack.later import Attached, Later
@@ -49,6 +49,8 @@ __all__ = [
 
 _MESSAGE_MAX = 50 * 2**20  # octets; servers refuse far less
 _LOCALTIME = Path("/etc/localtime")
+_LEVELS = {"ok": ("✓", "green"), "warn": ("!", "yellow"), "fail": ("✗", "bold red")}
+"""How a finding is marked; the word beside the mark says the same."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +96,8 @@ async def draft_notice(
         return await _run(services, actor, f"/notice preview {drafted.id}", ansi=ansi)
 
 
-async def audit_file(settings: Settings, actor: Actor, words: str, path: Path) -> int:
-    """Write the rows of the audit log that the words ask for, a thousand at a time. Returns how many.
+async def audit_file(settings: Settings, actor: Actor, words: str, path: Path) -> str:
+    """Write the rows of the audit log that the words ask for, a thousand at a time; the sentence says how many.
 
     Raises BadInputError, for a file that cannot be written too. A file that was there is replaced when all is written.
     """
@@ -107,7 +109,7 @@ async def audit_file(settings: Settings, actor: Actor, words: str, path: Path) -
             async for line in made.lines:
                 out.write(line)
                 rows += 1
-    return rows
+    return f"{number(rows, 'row')} of the audit log: {path}"
 
 
 @contextmanager
@@ -169,10 +171,9 @@ async def import_campaign(settings: Settings, actor: Actor, wish: ImportWish) ->
     return _imported(result)
 
 
-async def check(settings: Settings, check_slack: Callable[[Settings], Awaitable[list[Finding]]]) -> list[Finding]:
-    """Everything that can be looked at before the bot runs."""
-    slack, house, paging = await asyncio.gather(check_slack(settings), check_house(settings), check_paging(settings))
-    return [Finding("settings", ok=True, sentence="They can be read."), *slack, *house, paging]
+async def check(settings: Settings, examine: Callable[[Settings], Awaitable[list[Finding]]]) -> list[Finding]:
+    """Everything that can be looked at, whether the bot runs or not."""
+    return [Finding("settings", ok=True, sentence="They can be read."), *await examine(settings)]
 
 
 async def page_test(settings: Settings) -> list[Finding]:
@@ -181,14 +182,22 @@ async def page_test(settings: Settings) -> list[Finding]:
         return outcome_of(await services.pager.test())
 
 
-def report(findings: Sequence[Finding]) -> int:
+def report(findings: Sequence[Finding], *, as_json: bool = False) -> int:
     """Print a line for each finding. Returns the exit code: 1 when something is wrong."""
-    console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
-    for finding in findings:
-        console.print("✓" if finding.ok else "✗", style="green" if finding.ok else "bold red", end=" ")
-        console.print(f"{finding.what}: {finding.sentence}")
     wrong = sum(not finding.ok for finding in findings)
-    console.print(f"\n{number(wrong, 'thing')} to put right." if wrong else "\nAll is well.")
+    console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+    if as_json:
+        found = [{"what": each.what, "level": each.level, "sentence": each.sentence} for each in findings]
+        console.print_json(json.dumps({"ok": not wrong, "findings": found}), highlight=False)
+        return 1 if wrong else 0
+    for finding in findings:
+        sign, style = _LEVELS[finding.level]
+        console.print(f"{sign} {finding.level:<4}", style=style, end="  ")
+        console.print(f"{finding.what}: {finding.sentence}")
+    warned = sum(finding.level == "warn" for finding in findings)
+    said = [f"{number(wrong, 'thing')} to put right"] if wrong else []
+    said += [f"{number(warned, 'thing')} to know of"] if warned else []
+    console.print(f"\n{joined(said)}." if said else "\nAll is well.")
     return 1 if wrong else 0
 
 

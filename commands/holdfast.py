@@ -10,7 +10,17 @@ from bot.slack.call import Call, Click, ClickHandler, Event, EventHandler
 from bot.slack.views import break_glass as glass_views
 from bot.slack.views import replies
 from bot.slack.views import status as views
-from commands import campaign, holdfast_approvals, holdfast_audit, maintenance, notice, outage, resend, server
+from commands import (
+    campaign,
+    holdfast_approvals,
+    holdfast_audit,
+    holdfast_doctor,
+    maintenance,
+    notice,
+    outage,
+    resend,
+    server,
+)
 from commands.words import Command, Verb, Words, pressed
 
 _END = re.compile(r"end(\s+#?\d+)?", re.IGNORECASE)
@@ -80,6 +90,7 @@ COMMAND = _Holdfast(
         *holdfast_approvals.VERBS,
         *holdfast_audit.VERBS,
         Verb("undo", "NUMBER", "take back what a command did, by the number in its reply", _undo, _plan_undo),
+        *holdfast_doctor.VERBS,
     ),
 )
 

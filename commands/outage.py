@@ -14,7 +14,7 @@ from bot.slack.call import Call, Click, ClickHandler
 from bot.slack.views import outage_replies as views
 from bot.slack.views import resend_replies
 from bot.slack.views.replies import said
-from commands import reminding
+from commands import outage_catchup, reminding
 from commands.asking import done
 from commands.words import Command, Verb, Words, pressed
 from storage.models import OutageState
@@ -214,6 +214,7 @@ COMMAND = Command(
         Verb("resolve", "[#ID] TEXT", "end it; its summary is posted", _resolve, _plan_resolve),
         reminding.VERB,
         Verb("timeline", "[#ID]", "what happened, in order", _timeline, looks=True),
+        *outage_catchup.VERBS,
         Verb("action", "[#ID] [@OWNER] TEXT", "note what is to be done because of it, and by whom", _action),
         Verb("actions", "[#ID]", "what is to be done, the open ones first", _actions, looks=True),
         Verb("done", "ACTION", "say that an action is done", _done),
@@ -229,4 +230,5 @@ ACTIONS: dict[str, ClickHandler] = {
     "outage.resolve": _resolved,
     "outage.plan": _plan,
     **reminding.ACTIONS,
+    **outage_catchup.ACTIONS,
 }

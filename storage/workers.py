@@ -1,5 +1,6 @@
 """Workers: the processes that send, and their heartbeats."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
@@ -24,6 +25,11 @@ async def get(tx: Tx, worker_id: str) -> Worker | None:
 async def alive(tx: Tx, now: datetime) -> bool:
     """Whether anything is there that sends."""
     return await tx.scalar(select(Worker.id).where(Worker.seen_at > now - SILENT_AFTER).limit(1)) is not None
+
+
+async def every(tx: Tx) -> Sequence[Worker]:
+    """Those that live and those that died without a word, the one that was seen last first."""
+    return (await tx.scalars(select(Worker).order_by(Worker.seen_at.desc()))).all()
 
 
 async def leave(tx: Tx, worker_id: str) -> None:

@@ -11,6 +11,7 @@ from bot.services.audit import Audit
 from bot.services.break_glass import BreakGlasses
 from bot.services.campaign_plans import CampaignPlans
 from bot.services.campaigns import Campaigns
+from bot.services.catching_up import CatchingUp
 from bot.services.deciding import Deciding
 from bot.services.home import Home
 from bot.services.importing import Importing
@@ -71,6 +72,7 @@ class Services:
     plans: Plans
     asking: Asking
     undoing: Undoing
+    catching_up: CatchingUp
 
 
 def build(db: Database, settings: Settings) -> Services:
@@ -82,6 +84,7 @@ def build(db: Database, settings: Settings) -> Services:
     resends = Resends(db, settings, access, approvals)
     notices = Notices(db, settings, access, approvals)
     maintenance = MaintenanceWindows(db, settings, access, campaigns, servers, outages)
+    deciding = Deciding(db, access, approvals)
     return Services(
         db=db,
         settings=settings,
@@ -101,7 +104,6 @@ def build(db: Database, settings: Settings) -> Services:
         action_items=ActionItems(db, access),
         home=Home(db, access, approvals, resends, notices),
         audit=Audit(db, access),
-        deciding=Deciding(db, access, approvals),
         pager=Pager(db, settings),
         plans=Plans(
             campaigns=CampaignPlans(db, access),
@@ -113,4 +115,6 @@ def build(db: Database, settings: Settings) -> Services:
         ),
         asking=Asking(db, settings),
         undoing=Undoing(db, access, servers, maintenance),
+        deciding=deciding,
+        catching_up=CatchingUp(access, outages, deciding),
     )

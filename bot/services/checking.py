@@ -7,6 +7,8 @@ import socket
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
 
 from bot.access import is_group, is_person
 from bot.clock import now
@@ -14,6 +16,7 @@ from bot.config import Settings
 from bot.errors import SHOWABLE
 from bot.services.judging import Judge
 from bot.services.names import check_name
+from bot.services.when import lasting
 from bot.services.words import joined
 from storage import servers, workers
 from storage.db import Database, head_revision
@@ -22,15 +25,28 @@ from storage.models import Server, Worker
 
 _LITTLE_SPACE = 200 * 2**20
 """Octets. The journals and the database of a large campaign need about this much."""
+_EXPIRES_SOON = timedelta(days=14)
+_DEEDS = {"responder": "pause or fail over", "sender": "start a campaign", "approver": "approve a resend"}
+"""What nobody may do where nobody has the role."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report: what was looked at, whether it is right, and else what to do next."""
+    """One line of the report: what was looked at, whether it is right, and else what to do next.
+
+    `warn`: it works, and somebody should know of it.
+    """
 
     what: str
     ok: bool
     sentence: str
+    warn: bool = False
+
+    @property
+    def level(self) -> Literal["ok", "warn", "fail"]:
+        if not self.ok:
+            return "fail"
+        return "warn" if self.warn else "ok"
 
 
 async def check_house(settings: Settings) -> list[Finding]:
@@ -70,13 +86,12 @@ def _data_dir(settings: Settings) -> Finding:
 def _roles(settings: Settings) -> list[Finding]:
     """Without a sender nothing can be started, without an approver nothing can be sent again."""
     admins = {*settings.roles.admin, *settings.admins}
-    needed = {"sender": settings.roles.sender, "approver": settings.roles.approver}
-    missing = [role for role, members in needed.items() if not members and not admins]
+    missing = [role for role in _DEEDS if not getattr(settings.roles, role) and not admins]
     if missing:
         sentence = (
-            f"Nobody in Slack has the role {joined(missing, 'or')}, so nobody there may start a campaign or approve "
-            'a resend. Add Slack user ids to holdfast.toml, as approver = ["U012AB"] under [roles], or set '
-            "HOLDFAST_ADMINS."
+            f"Nobody in Slack has the role {joined(missing, 'or')}, so nobody there may "
+            f"{joined([_DEEDS[role] for role in missing], 'or')}. Add Slack user ids to holdfast.toml, as "
+            f'{missing[-1]} = ["U012AB"] under [roles], or set HOLDFAST_ADMINS.'
         )
         return [Finding("roles", ok=False, sentence=sentence)]
     if odd := _odd_words(settings):
@@ -88,7 +103,7 @@ def _roles(settings: Settings) -> list[Finding]:
     if len(approvers) > 1 or "*" in approvers or any(is_group(each) for each in approvers):
         return [Finding("roles", ok=True, sentence="Somebody may start campaigns, and somebody else may approve.")]
     sentence = f"Only {next(iter(approvers))} may approve, so what they ask for themselves waits. Add another approver."
-    return [Finding("roles", ok=True, sentence=sentence)]
+    return [Finding("roles", ok=True, sentence=sentence, warn=True)]
 
 
 def _odd_words(settings: Settings) -> list[str]:
@@ -162,4 +177,13 @@ async def _server(judge: Judge, server: Server, backup: str | None) -> Finding:
         sentence = f"{seen.sentence}. Correct servers.{server.name} in holdfast.toml, or repair the server."
         return Finding(what, ok=False, sentence=sentence)
     takes_over = f"{backup} is its backup." if backup else "It has no backup, so an outage stops its campaigns."
-    return Finding(what, ok=True, sentence=f"{seen.sentence}. {takes_over}")
+    expiry = _expiry(seen.certificate_expires)
+    sentence = " ".join(part for part in (f"{seen.sentence}.", expiry, takes_over) if part)
+    return Finding(what, ok=True, sentence=sentence, warn=expiry is not None)
+
+
+def _expiry(expires: datetime | None) -> str | None:
+    """A certificate that ends soon stops a server at a moment that nobody chose."""
+    if expires is None or expires - now() > _EXPIRES_SOON:
+        return None
+    return f"Its certificate ends in {lasting(expires - now())}, on {expires:%Y-%m-%d}: renew it."

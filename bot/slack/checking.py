@@ -1,13 +1,17 @@
 """`holdfast check`, the part of Slack: tokens, scopes and channel, each in a sentence with the next step."""
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
+from bot.clock import now
 from bot.config import Settings
 from bot.errors import SHOWABLE
 from bot.services.checking import Finding
+from bot.services.when import lasting
 from bot.services.words import joined
 from bot.slack.answering import SLACK_ERRORS, reason
 from bot.slack.channel import ChannelError, HomeChannel
@@ -33,7 +37,12 @@ SCOPES: Mapping[str, str] = {
     "usergroups:read": "to know who is in the user groups of the roles",
 }
 """What the bot token must allow, and why; the same as in manifest.yml."""
+OPTIONAL = frozenset({"files:write", "im:write"})
+"""Without these only what they are for is missing; the rest works."""
 _PATIENCE = 10  # seconds for one call
+_SKEW_WARNS = timedelta(seconds=60)
+_SKEW_FAILS = timedelta(minutes=5)
+"""Slack's signatures are refused beyond this: https://docs.slack.dev/authentication/verifying-requests-from-slack/"""
 
 
 async def check_slack(settings: Settings) -> list[Finding]:
@@ -57,8 +66,14 @@ async def check_slack(settings: Settings) -> list[Finding]:
         return [Finding("bot token", ok=False, sentence=said), *found, _unasked_channel(settings)]
     sentence = f"Slack knows it as {who.get('user')} in the workspace {who.get('team')}."
     groups = await check_groups(client, settings)
-    token_found = Finding("bot token", ok=True, sentence=sentence)
-    return [token_found, _scopes(who), *groups, *found, await _channel(client, settings)]
+    return [
+        Finding("bot token", ok=True, sentence=sentence),
+        _scopes(who),
+        *groups,
+        *_clock(who, now()),
+        *found,
+        await _channel(client, settings),
+    ]
 
 
 async def _bot_token(settings: Settings) -> str | None:
@@ -87,7 +102,26 @@ def _scopes(who: AsyncSlackResponse) -> Finding:
         f"The bot token lacks {joined(missing)}. Add {'it' if len(missing) == 1 else 'them'} on your app's page "
         f"({APPS}) under OAuth & Permissions, or paste manifest.yml under App Manifest; then install the app again."
     )
-    return Finding("scopes", ok=False, sentence=sentence)
+    without = {scope for scope in SCOPES if scope not in granted}
+    return Finding("scopes", ok=without <= OPTIONAL, sentence=sentence, warn=True)
+
+
+def _clock(who: AsyncSlackResponse, at: datetime) -> list[Finding]:
+    """Slack's clock against ours, by the Date of its answer, which counts whole seconds (RFC 9110, section 6.6.1)."""
+    said = {name.lower(): value for name, value in who.headers.items()}.get("date")
+    try:
+        theirs = parsedate_to_datetime(str(said))
+    except ValueError:
+        return []
+    skew = abs(at - theirs)
+    if skew < _SKEW_WARNS:
+        return [Finding("clock", ok=True, sentence="It agrees with Slack's.")]
+    way = "ahead of" if at > theirs else "behind"
+    sentence = (
+        f"This machine's clock is {lasting(skew)} {way} Slack's, and beyond 5 min requests over HTTP are refused. "
+        "Times in messages are wrong by as much. Switch its time synchronisation (NTP) on."
+    )
+    return [Finding("clock", ok=skew < _SKEW_FAILS, sentence=sentence, warn=True)]
 
 
 async def _inbound(settings: Settings) -> Finding:

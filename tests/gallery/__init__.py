@@ -8,7 +8,20 @@ noun, and a new noun a line in GROUPS.
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.gallery import answers, asking, campaigns, maintenance, notices, outages, resends, roles, servers
+from tests.gallery import (
+    answers,
+    asking,
+    campaigns,
+    catchup,
+    checks,
+    deciding,
+    maintenance,
+    notices,
+    outages,
+    resends,
+    roles,
+    servers,
+)
 from tests.gallery.scene import Scenes, problems, text_of
 
 GROUPS: Mapping[str, Scenes] = {
@@ -19,6 +32,9 @@ GROUPS: Mapping[str, Scenes] = {
     "notices": notices.SCENES,
     "maintenance": maintenance.SCENES,
     "roles": roles.SCENES,
+    "catchup": catchup.SCENES,
+    "deciding": deciding.SCENES,
+    "checks": checks.SCENES,
     "answers": answers.SCENES,
 }
 FOLDER = Path(__file__).parents[1] / "data" / "gallery"

@@ -12,7 +12,8 @@ from bot.config import Settings
 from bot.demo.fakeslack import DEFAULT_SCOPES, FakeSlack
 from bot.demo.relays import Relay, reply
 from bot.services.checking import Finding
-from bot.slack.checking import SCOPES, check_slack
+from bot.slack.checking import SCOPES
+from bot.slack.doctor import examine
 from storage.db import Database
 from tests.seeds import add_server, settings_for
 from tests.terminal_world import Holdfast, holdfast
@@ -33,7 +34,7 @@ def settings(slack: FakeSlack, url: str, folder: Path, **changes: Any) -> Settin
 
 
 async def look(given: Settings) -> dict[str, Finding]:
-    return {finding.what: finding for finding in await terminal.check(given, check_slack)}
+    return {finding.what: finding for finding in await terminal.check(given, examine)}
 
 
 def wrong(found: dict[str, Finding]) -> list[str]:
@@ -173,12 +174,12 @@ def test_with_nothing_set_it_says_what_to_set_and_where_to_get_it(holdfast: Hold
 
     assert ran.code == 1
     for words in (
-        "✗ bot token: HOLDFAST_SLACK_BOT_TOKEN is not set.",
-        "✗ app token: HOLDFAST_SLACK_APP_TOKEN is not set.",
-        "✗ channel: HOLDFAST_CHANNEL is not set.",
-        "✗ servers: There is no mail server.",
-        "✓ database: ",
-        "things to put right.",
+        "✗ fail  bot token: HOLDFAST_SLACK_BOT_TOKEN is not set.",
+        "✗ fail  app token: HOLDFAST_SLACK_APP_TOKEN is not set.",
+        "✗ fail  channel: HOLDFAST_CHANNEL is not set.",
+        "✗ fail  servers: There is no mail server.",
+        "✓ ok    database: ",
+        "things to put right",
     ):
         assert words in ran.out
 
@@ -188,8 +189,8 @@ def test_a_wrong_setting_is_a_line_of_the_report(holdfast: Holdfast, monkeypatch
 
     ran = holdfast("check")
 
-    assert ran.code == 1
-    assert ran.out.startswith("✗ settings: HOLDFAST_HTTP_PORT is wrong")
+    assert ran.code == 2
+    assert ran.out.startswith("✗ fail  settings: HOLDFAST_HTTP_PORT is wrong")
 
 
 def test_a_database_of_another_version_says_what_to_run(holdfast: Holdfast, tmp_path: Path) -> None:

@@ -258,7 +258,7 @@ async def test_check_says_whether_there_are_roads_and_which_are_wrong(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def said(**settings: object) -> tuple[bool, str]:
-        found = await check_paging(Settings(data_dir=tmp_path, **settings))  # type: ignore[arg-type]  # any of them
+        [found] = await check_paging(Settings(data_dir=tmp_path, **settings))  # type: ignore[arg-type]  # any of them
         return found.ok, found.sentence
 
     assert (await said())[1].startswith("No other road to people is set")

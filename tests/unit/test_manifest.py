@@ -127,7 +127,13 @@ def test_its_events_are_those_that_the_code_deals_with(manifest: dict[str, Any])
 
 
 def test_every_module_of_the_folder_is_registered() -> None:
-    files = {path.stem for path in (ROOT / "commands").glob("*.py")} - {"__init__", "asking", "marks", "reminding", "words"}
+    files = {path.stem for path in (ROOT / "commands").glob("*.py")} - {
+        "__init__",
+        "asking",
+        "marks",
+        "reminding",
+        "words",
+    }
     # A verb with a module of its own has the command's name in front: holdfast_audit belongs to /holdfast.
     assert {f"/{name.partition('_')[0]}" for name in files} == set(commands.COMMANDS)
 
@@ -191,7 +197,9 @@ def test_its_scopes_cover_every_method_that_the_code_calls(manifest: dict[str, A
 
 
 def test_its_scopes_cover_every_event_that_the_code_deals_with(manifest: dict[str, Any]) -> None:
-    assert set().union(*(EVENT_SCOPES[name] for name in commands.EVENTS)) <= set(manifest["oauth_config"]["scopes"]["bot"])
+    assert set().union(*(EVENT_SCOPES[name] for name in commands.EVENTS)) <= set(
+        manifest["oauth_config"]["scopes"]["bot"]
+    )
 
 
 def test_it_asks_for_no_scope_that_nothing_needs(manifest: dict[str, Any]) -> None:

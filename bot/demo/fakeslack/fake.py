@@ -1,6 +1,7 @@
 """The fake Slack itself: a workspace, a server and the people in it."""
 
 from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
 
@@ -214,6 +215,10 @@ class FakeSlack(People):
     def slow(self, seconds: float) -> None:
         """Delay the answer to every request; 0 ends it."""
         self._faults.delay_seconds = seconds
+
+    def clock_ahead(self, by: timedelta) -> None:
+        """Slack's clock differs from ours; negative: it is behind."""
+        self._faults.clock_ahead_seconds = by.total_seconds()
 
     async def disconnect_sockets(self, *, warning: bool = True) -> None:
         """Slack refreshes the connections with a warning frame, or cuts them without one."""

@@ -36,6 +36,7 @@ class Faults:
         self.is_down = False
         self.down_status: int | None = None
         self.delay_seconds = 0.0
+        self.clock_ahead_seconds = 0.0
         self.over = asyncio.Event()
         self._waiting: list[Fault] = []
         self._burst = burst

@@ -3,9 +3,13 @@
 import asyncio
 import json
 from collections.abc import Callable
+from datetime import timedelta
+from email.utils import format_datetime
 from typing import Any, NamedTuple, NoReturn
 
 from aiohttp import web
+
+from bot.clock import now
 
 # The three modules register their methods in the table when they are imported.
 from bot.demo.fakeslack import web_lookups, web_messages, web_views
@@ -132,7 +136,12 @@ class Server:
             return _refused(error)
         scopes = ",".join(sorted(slack.granted))
         accepted = ",".join(entry.scopes)
-        headers = {"x-oauth-scopes": scopes, "x-accepted-oauth-scopes": accepted}
+        date = now() + timedelta(seconds=self._faults.clock_ahead_seconds)
+        headers = {
+            "Date": format_datetime(date, usegmt=True),
+            "x-oauth-scopes": scopes,
+            "x-accepted-oauth-scopes": accepted,
+        }
         return web.json_response({"ok": True, **body}, headers=headers)
 
     def _authorise(self, entry: Method | None, token: str) -> str | None:

@@ -277,7 +277,9 @@ def _buttons(shown: Headline) -> list[Block]:
             confirm=("Resolve?", "The outage ends and its summary is posted. Campaigns stay as they are.", "Resolve"),
         ),
     }
-    return [known[action] for action in shown.actions if action in known]
+    # Last, and for everybody: it answers only to who presses it.
+    catch_up = blocks.button("Catch up", "outage.catchup", value)
+    return [*(known[action] for action in shown.actions if action in known), catch_up]
 
 
 def _goes_on(shown: Headline) -> str:
