@@ -34,7 +34,7 @@ _MAINTENANCE = 4
 _UNDER_WAY = (ResendState.SENDING, ResendState.PAUSING, ResendState.PAUSED)
 
 # What each button of the tab needs. An action that is not named here is not offered.
-_NEEDS: Mapping[str, str] = {
+NEEDS: Mapping[str, str] = {
     "outage.acknowledge": "outage.acknowledge",
     "outage.pause": "campaign.pause",
     "outage.failover": "server.failover",
@@ -76,7 +76,7 @@ class Home:
 
     def seen_by(self, actor: Actor, house: House, tab: HomeTab | None = None) -> HomeReport:
         """The house with what this person may do in it; `tab` has the answer to their last click."""
-        buttons = frozenset(action for action, needed in _NEEDS.items() if self._access.allows(actor, needed))
+        buttons = frozenset(action for action, needed in NEEDS.items() if self._access.allows(actor, needed))
         deciding = [each for each in house.decisions if self._may_decide(actor, each.approval, each.recipients)]
         read = {each.approval.id for each in house.decisions}
         unread = [each for each in house.pending if each.id not in read and self._may_decide(actor, each, 0)]

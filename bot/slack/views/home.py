@@ -6,6 +6,7 @@ from typing import Any
 
 from bot.services.home_shapes import Decision, HomeReport, ResendNow
 from bot.services.notice_shapes import NoticeStatus
+from bot.services.words import joined
 from bot.slack import blocks
 from bot.slack.blocks import Block, View, button, clip, count, escape
 from bot.slack.views import campaigns, notice, outage, resend, servers
@@ -16,6 +17,7 @@ Payload = dict[str, Any]
 """A view, as views.publish takes it."""
 
 _NOTE_MAX = 2_500
+_NAMED = 3
 _RESENDS = {
     ResendState.SENDING: ("📨", "is going out"),
     ResendState.PAUSING: ("⏳", "is stopping"),
@@ -83,12 +85,14 @@ def _first(shown: HomeReport) -> tuple[str, str, str]:
     if house.outages:
         others = len(house.outages) + house.more_outages - 1
         title = outage.in_short(house.outages[0]) + (f", and {count(others, 'other outage')}" if others else "")
-        return "🟠", title, "Somebody has it. Its thread in the channel has every step."
+        return "🟠", title, "It is in hand. What comes next stands below, and every step in its thread in the channel."
     down = [row.name for row in house.servers if row.state == Health.DOWN]
     if down:
-        more = f" and {len(down) - 1:,} more" if len(down) > 1 else ""
-        sentence = f"*Next:* look at it with /server status {down[0]}, or declare an outage: /outage declare"
-        return "🟡", f"{down[0]}{more} down, and no outage is open", sentence
+        named = joined([*down[:_NAMED], f"{len(down) - _NAMED:,} more"] if len(down) > _NAMED else down)
+        sentence = (
+            f"*Next:* look at it with /server status {down[0]}, or open an outage: /outage declare {down[0]} TEXT"
+        )
+        return "🟡", f"{named} {'is' if len(down) == 1 else 'are'} down, and no outage is open", sentence
     if not house.servers:
         sentence = "*Next:* add the server that your mail goes through: /server add NAME HOST[:PORT]"
         return "⚪", "No server is known yet", sentence
@@ -160,10 +164,11 @@ def _resend(now_so: ResendNow) -> str:
     sent = now_so.resend
     sign, word = _RESENDS[ResendState(sent.state)]
     if now_so.canary_done:
-        sign, word = "🐤", "waits: the first 1 % is out, and an approver sends the rest"
-    what = f"{sign} *Resend {sent.id}* of {count(sent.total, 'message')} {word}"
+        sign, word = "🐤", f"waits: the first 1 % is out, and an approver sends the other {now_so.held_back:,}"
+    else:
+        word = f"{word} · {_sent(now_so)}"
     of_outage = f" · outage #{sent.outage_id}" if sent.outage_id is not None else ""
-    return f"{what} · {_sent(now_so)}{of_outage} · /resend status {sent.id}"
+    return f"{sign} *Resend {sent.id}* of {count(sent.total, 'message')} {word}{of_outage} · /resend status {sent.id}"
 
 
 def _sent(now_so: ResendNow) -> str:
@@ -208,17 +213,19 @@ def _maintenance(shown: HomeReport) -> list[Block]:
 
 def _window(window: Maintenance, server: str, shown: HomeReport) -> Block:
     active = window.state == MaintenanceState.ACTIVE
+    over = window.ends_at <= shown.house.at
+    state = "planned" if not active else "ending: its server is being looked at" if over else "under way"
     reason = f": {safe(clip(window.reason, 200))}" if window.reason else ""
     span = f"{blocks.time(window.starts_at)} to {blocks.time(window.ends_at)}"
-    text = f"🔵 *Maintenance of {escape(server)}* {'under way' if active else 'planned'}{reason}\n{span}"
-    if "maintenance.cancel" not in shown.buttons or window.ends_at <= shown.house.at:
+    text = f"🔵 *Maintenance of {escape(server)}* {state}{reason}\n{span}"
+    if over or "maintenance.cancel" not in shown.buttons:
         return blocks.section(text)
     sentence = f"The maintenance of {escape(server)} does not take place."
     if active:
         sentence = f"{escape(server)} is looked at; what was held goes on if it answers."
     label = "End it now" if active else "Call off"
     ask = ("Are you sure?", sentence, label)
-    end = button(label, "maintenance.cancel", str(window.id), style="danger", confirm=ask)
+    end = button(label, "maintenance.cancel", str(window.id), confirm=ask)
     return {**blocks.section(text, accessory=end), "block_id": f"maintenance:{window.id}"}
 
 

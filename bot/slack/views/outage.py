@@ -65,6 +65,7 @@ def brief(shown: Headline) -> list[Block]:
         *([f"*Failed:* `{escape(reply)}`"] if reply else []),
         *_now(shown)[:_MOST_SERVERS],
         f"*Campaigns:* {len(shown.campaigns):,} affected, {blocks.some(len(shown.held))} held",
+        *([f"*Next:* {_next(shown)}"] if shown.actions and outage.acknowledged_at is not None else []),
     ]
     made = [blocks.section("\n".join(lines))]
     return [*made, blocks.actions(_buttons(shown))] if shown.actions else made

@@ -1,0 +1,154 @@
+"""The home tab: quiet, burning, waiting for somebody, and as people see it who may do less."""
+
+from datetime import timedelta
+from typing import Any
+
+from bot.services.home import NEEDS
+from bot.services.home_shapes import Decision, HomeReport, House, ResendNow
+from bot.slack.views import home
+from storage.models import CampaignState, Maintenance, NoticeState, OutageState
+from tests.gallery import notices, outages, resends, servers
+from tests.gallery.scene import Payload, Scenes, each
+from tests.gallery.things import ANA, BEN, HOSTILE, MARIA, NIGHT, approval, campaign
+
+ALL = frozenset(NEEDS)
+LOOKING = frozenset({"outage.acknowledge"})
+RESEND = Decision(approval("resend"), resends.shown())
+NOTICE = Decision(approval("notice", id=2, subject_id=2), notices.shown(notices.WAITING))
+STOPPED = (
+    campaign("spring-sale", "paused", hold="outage", hold_outage_id=3, hold_reason="primary is down"),
+    campaign("newsletter", "paused", hold="person", wished_by=BEN, hold_reason="the price is wrong"),
+    campaign("welcome", "pausing", hold="maintenance", hold_reason="maintenance of second until 05:00 UTC"),
+    campaign("old-offer", "pausing", wish="cancelled", wished_by=BEN),
+)
+COUNTS = {state.value: 2 for state in CampaignState}
+
+
+def card(state: OutageState = OutageState.OPEN, **changes: Any) -> Any:
+    actions = ("outage.acknowledge",) if state == OutageState.OPEN else ()
+    values: dict[str, Any] = {"totals": None, "campaigns": (outages.touched(counts={}),)} | changes
+    offered = (*actions, "outage.pause", "outage.failover", "outage.resume", "outage.resolve")
+    return outages.card(outages.row(state, **values.pop("row", {})), actions=offered, **values)
+
+
+def window(number: int, state: str, starts_in: timedelta, **changes: Any) -> tuple[Maintenance, str]:
+    starts = NIGHT + starts_in
+    made = Maintenance(
+        id=number, state=state, starts_at=starts, ends_at=starts + timedelta(hours=2), reason="new disks", **changes
+    )
+    return made, "second"
+
+
+def house(**changes: Any) -> House:
+    values: dict[str, Any] = {
+        "outages": (),
+        "more_outages": 0,
+        "campaigns": {"sending": 2, "scheduled": 3, "finished": 12},
+        "stopped": (),
+        "sending": (campaign("spring-sale"), campaign("newsletter")),
+        "servers": (servers.STATES["up"], servers.STATES["up, carries for another"]),
+        "resends": (),
+        "more_resends": 0,
+        "decisions": (),
+        "pending": (),
+        "maintenance": (),
+        "more_maintenance": 0,
+        "sender_runs": True,
+    }
+    return House(at=NIGHT, **(values | changes))
+
+
+def seen(of: House | None = None, **changes: Any) -> HomeReport:
+    values: dict[str, Any] = {
+        "buttons": ALL,
+        "decisions": (),
+        "more_decisions": 0,
+        "others": 0,
+        "rest": (),
+        "outsider": False,
+    }
+    return HomeReport(house=of or house(), **(values | changes))
+
+
+def drawn(shown: HomeReport) -> Payload:
+    return home.payload(home.tab(shown), shown.house.at)
+
+
+REST = ResendNow(resends.row("paused", **resends.CANARY), 605, canary_done=True)
+BURNING = house(
+    outages=(card(), card(OutageState.MONITORING, row={"id": 2, "severity": "minor"}, servers=outages.UP)),
+    campaigns=COUNTS,
+    stopped=STOPPED,
+    servers=tuple(servers.STATES.values()),
+    resends=(
+        ResendNow(resends.row("sending", id=6), 306, canary_done=False),
+        ResendNow(resends.row("pausing", id=7), 612, canary_done=False),
+        ResendNow(resends.row("paused", id=8, outage_id=None), None, canary_done=False),
+    ),
+    maintenance=(
+        window(4, "active", -timedelta(hours=1)),
+        window(5, "active", -timedelta(hours=3)),
+        window(6, "scheduled", timedelta(days=1)),
+    ),
+)
+CROWD = house(
+    outages=tuple(
+        card(row={"id": number, "title": HOSTILE * 6, "reply": HOSTILE * 9}, servers=(outages.down(),) * 9)
+        for number in range(1, 6)
+    ),
+    more_outages=7,
+    campaigns={"paused": 480, "sending": 20},
+    stopped=tuple(campaign(f"mailing-{n:03}", "paused", hold="person", wished_by=BEN) for n in range(1, 9)),
+    sending=tuple(campaign(f"newsletter-{number:03}") for number in range(1, 9)),
+    servers=tuple(servers.MANY),
+    resends=tuple(ResendNow(resends.row("sending", id=number), 612, canary_done=False) for number in range(11, 16)),
+    more_resends=1,
+    maintenance=tuple(window(number, "scheduled", timedelta(hours=number)) for number in range(1, 5)),
+    more_maintenance=2,
+)
+LONG = notices.row(NoticeState.WAITING, text="All *is* <well> & good. " * 330)
+
+STATES: dict[str, HomeReport] = {
+    "all quiet": seen(),
+    "nothing is known yet": seen(house(campaigns={}, sending=(), servers=())),
+    "an outage that nobody has, and everything else at once": seen(BURNING),
+    "the same, for who may only acknowledge": seen(BURNING, buttons=LOOKING),
+    "the same, for somebody of another workspace": seen(BURNING, buttons=frozenset(), outsider=True),
+    "an outage that somebody has": seen(house(outages=(card(OutageState.ACKNOWLEDGED),))),
+    "two outages that somebody has": seen(
+        house(outages=(card(OutageState.IDENTIFIED), card(OutageState.ACKNOWLEDGED, row={"id": 4})))
+    ),
+    "a resend waits for you": seen(decisions=(RESEND,)),
+    "a notice waits for you, and another for others": seen(decisions=(NOTICE,), others=1),
+    "more waits for you than is shown": seen(decisions=(RESEND, NOTICE), more_decisions=3),
+    "what you asked for waits for others": seen(others=2),
+    "the first 1 % is out, and you may send the rest": seen(house(resends=(REST,)), rest=(REST,)),
+    "the first 1 % is out, and others may send the rest": seen(house(resends=(REST,))),
+    "no sender": seen(house(sender_runs=False)),
+    "a server is down, its outage was resolved by hand": seen(
+        house(servers=(servers.STATES["up"], servers.row("third", "down", backup="backup", **servers.BROKEN)))
+    ),
+    "two servers are down without an outage": seen(
+        house(servers=tuple(servers.row(name, "down", **servers.BROKEN) for name in ("third", "fourth")))
+    ),
+    "after a press": seen(house(outages=(card(OutageState.ACKNOWLEDGED),)), note="Done: Acknowledge.", noted_at=NIGHT),
+    "after a press that was refused": seen(
+        buttons=LOOKING,
+        note=f"You may not resolve an outage: that needs the role responder. Ask {MARIA}, {ANA}.",
+        noted_at=NIGHT,
+    ),
+    "a large house": seen(
+        CROWD,
+        decisions=(RESEND, Decision(approval("notice", id=3, subject_id=5), notices.shown(LONG)), NOTICE),
+        more_decisions=12,
+        others=3,
+        note="A long answer. " * 300,
+        noted_at=NIGHT,
+    ),
+}
+
+SCENES: Scenes = {
+    **each("tab", drawn, STATES),
+    "when it cannot be drawn": lambda: home.payload(home.bare("The database does not answer."), NIGHT),
+    "after a press that has no other answer": lambda: home.done("Fail over to <backup>"),
+}
