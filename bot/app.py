@@ -36,7 +36,7 @@ from bot.slack.socket import Socket
 from bot.slack.tokens import bot_token_of
 from bot.web.pages import Page, page
 from bot.web.server import EventHandler, Server
-from commands import ACTIONS, COMMANDS, EVENTS
+from commands import ACTIONS, COMMANDS, EVENTS, FORMS
 from storage.db import Database
 from storage.locks import TakenError, only_one
 
@@ -139,7 +139,7 @@ class Bot:
             session=session,
             retry_handlers=[AsyncRateLimitErrorRetryHandler(max_retry_count=2)],
         )
-        return Edge(services, client, COMMANDS, ACTIONS, events=EVENTS, wake=wake)
+        return Edge(services, client, COMMANDS, ACTIONS, events=EVENTS, forms=FORMS, wake=wake)
 
     async def _listen(self, edge: Edge, session: ClientSession, pages: dict[str, EventHandler]) -> None:
         secret, app_token = self.settings.slack_signing_secret, self.settings.slack_app_token

@@ -12,6 +12,7 @@ from bot.slack.call import Call, Click, ClickHandler
 from bot.slack.views import outage_replies as views
 from bot.slack.views import resend_replies
 from bot.slack.views.replies import said
+from commands.forms import declaring, messages
 from commands.words import Command, Verb, Words, pressed
 from storage.models import OutageState
 
@@ -21,12 +22,7 @@ _MENTION = re.compile(r"<@[UW][A-Z0-9]+>", re.ASCII)
 
 async def _declare(services: Services, call: Call, words: Words) -> View:
     server, text = words.word("on which server"), words.text("what is wrong")
-    result = await services.outages.declare(call.actor, server, text)
-    number = f"#{result.outage.id}"
-    undo = f"Undo it with /outage resolve {number} TEXT"
-    if result.campaigns:
-        undo += f" and /campaign resume {result.campaigns[0] if len(result.campaigns) == 1 else 'all'}"
-    return said(f"{result.text} Take it with /outage ack {number}. {undo}")
+    return views.declared(await services.outages.declare(call.actor, server, text))
 
 
 async def _list(services: Services, _: Call, words: Words) -> View:
@@ -164,7 +160,13 @@ COMMAND = Command(
     about="Outages: declare them, take them, say what is new, resolve them.",
     example="/outage declare primary customers report missing mail",
     verbs=(
-        Verb("declare", "SERVER TEXT", "open one by hand; its campaigns are held by policy", _declare),
+        Verb(
+            "declare",
+            "SERVER TEXT",
+            "open one by hand; its campaigns are held by policy (without words: a form)",
+            _declare,
+            declaring.open_form,
+        ),
         Verb("list", "", "all outages, the unresolved first", _list),
         Verb("status", "[#ID]", "one outage as it is now", _status),
         Verb("ack", "[#ID]", "take it, so that the others can sleep", _acknowledge),
@@ -173,7 +175,13 @@ COMMAND = Command(
         Verb("eta", "[#ID] WHEN", "when it should be over: 14:30, in 30 min, tomorrow 02:00", _eta),
         Verb("resolve", "[#ID] TEXT", "end it; its summary is posted", _resolve),
         Verb("timeline", "[#ID]", "what happened, in order", _timeline),
-        Verb("action", "[#ID] [@OWNER] TEXT", "note what is to be done because of it, and by whom", _action),
+        Verb(
+            "action",
+            "[#ID] [@OWNER] TEXT",
+            "note what is to be done because of it, and by whom",
+            _action,
+            messages.open_action,
+        ),
         Verb("actions", "[#ID]", "what is to be done, the open ones first", _actions),
         Verb("done", "ACTION", "say that an action is done", _done),
         Verb("remove", "ENTRY", "take a message out of its timeline, by the number of its entry", _remove),
