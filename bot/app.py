@@ -38,7 +38,7 @@ from bot.slack.socket import Socket
 from bot.slack.workspaces import Workspaces
 from bot.web.pages import Page, page
 from bot.web.server import EventHandler, Server
-from commands import ACTIONS, COMMANDS, EVENTS
+from commands import ACTIONS, COMMANDS, EVENTS, FORMS
 from storage.db import Database
 from storage.locks import TakenError, only_one
 
@@ -106,6 +106,7 @@ class Bot:
             COMMANDS,
             ACTIONS,
             events=EVENTS,
+            forms=FORMS,
             wake=wake,
             home=tabs,
             workspaces=workspaces,

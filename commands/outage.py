@@ -16,6 +16,7 @@ from bot.slack.views import resend_replies
 from bot.slack.views.replies import said
 from commands import outage_catchup, reminding
 from commands.asking import done
+from commands.forms import declaring, messages
 from commands.words import Command, Verb, Words, pressed
 from storage.models import OutageState
 
@@ -25,12 +26,7 @@ _MENTION = re.compile(r"<@[UW][A-Z0-9]+>", re.ASCII)
 
 async def _declare(services: Services, call: Call, words: Words) -> View:
     server, text = words.word("on which server"), words.text("what is wrong")
-    result = await services.outages.declare(call.actor, server, text)
-    number = f"#{result.outage.id}"
-    undo = f"Undo it with /outage resolve {number} TEXT"
-    if result.campaigns:
-        undo += f" and /campaign resume {result.campaigns[0] if len(result.campaigns) == 1 else 'all'}"
-    return said(f"{result.text} Take it with /outage ack {number}. {undo}")
+    return views.declared(await services.outages.declare(call.actor, server, text))
 
 
 async def _list(services: Services, _: Call, words: Words) -> View:
@@ -203,7 +199,14 @@ COMMAND = Command(
     about="Outages: declare them, take them, say what is new, resolve them.",
     example="/outage declare primary customers report missing mail",
     verbs=(
-        Verb("declare", "SERVER TEXT", "open one by hand; its campaigns are held by policy", _declare, _plan_declare),
+        Verb(
+            "declare",
+            "SERVER TEXT",
+            "open one by hand; its campaigns are held by policy (without words: a form)",
+            _declare,
+            _plan_declare,
+            form=declaring.open_form,
+        ),
         Verb("list", "", "all outages, the unresolved first", _list, looks=True),
         Verb("status", "[#ID]", "one outage as it is now", _status, looks=True),
         Verb("ack", "[#ID]", "take it, so that the others can sleep", _acknowledge, _plan_acknowledge),
@@ -215,7 +218,13 @@ COMMAND = Command(
         reminding.VERB,
         Verb("timeline", "[#ID]", "what happened, in order", _timeline, looks=True),
         *outage_catchup.VERBS,
-        Verb("action", "[#ID] [@OWNER] TEXT", "note what is to be done because of it, and by whom", _action),
+        Verb(
+            "action",
+            "[#ID] [@OWNER] TEXT",
+            "note what is to be done because of it, and by whom",
+            _action,
+            form=messages.open_action,
+        ),
         Verb("actions", "[#ID]", "what is to be done, the open ones first", _actions, looks=True),
         Verb("done", "ACTION", "say that an action is done", _done),
         Verb("remove", "ENTRY", "take a message out of its timeline, by the number of its entry", _remove),

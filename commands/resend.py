@@ -6,6 +6,7 @@ from bot.slack.blocks import View
 from bot.slack.call import Call, Click, ClickHandler
 from bot.slack.views import resend_replies as views
 from bot.slack.views.resend_replies import changed
+from commands.forms import planning
 from commands.words import Command, Verb, Words, always, decided, pressed
 from storage.models import ResendState
 
@@ -174,6 +175,7 @@ COMMAND = Command(
             "freeze what would be sent again, and ask for its approval",
             _plan,
             _plan_plan,
+            form=planning.open_form,
         ),
         Verb("list", "", "the newest resends", _list, looks=True),
         Verb("status", "[ID]", "one resend: its counts, its progress", _status, looks=True),

@@ -7,6 +7,7 @@ from bot.slack.call import Call, ClickHandler
 from bot.slack.views import servers as views
 from bot.slack.views.replies import said
 from commands.asking import done
+from commands.forms import adding
 from commands.words import Command, Verb, Words, address, always
 
 _WHICH = "which server"
@@ -87,7 +88,14 @@ COMMAND = Command(
     verbs=(
         Verb("list", "[PAGE]", "all servers, what is wrong first", _list, looks=True),
         Verb("status", "NAME", "one server: its last probe, its backup, its campaigns", _status, looks=True),
-        Verb("add", "NAME HOST[:PORT]", "add a server and look at it once", _add, _plan_add),
+        Verb(
+            "add",
+            "NAME HOST[:PORT]",
+            "add a server and look at it once (without words: a form)",
+            _add,
+            _plan_add,
+            form=adding.open_form,
+        ),
         Verb("drain", "NAME", "send nothing through it any more", _drain, _plan_drain, asks=always),
         Verb("restore", "NAME", "undo drain and failover", _restore, _plan_restore),
         Verb(

@@ -18,6 +18,7 @@ from bot.services.plans import Plan
 from bot.services.words import joined
 from bot.slack.blocks import View, clip
 from bot.slack.call import Call
+from bot.slack.forms import Ask, Opener, Sheet
 from bot.slack.views import asking as views
 from bot.slack.views import replies
 
@@ -148,6 +149,8 @@ class Verb:
     """It changes nothing."""
     asks: Callable[[str], bool] = never
     """Whether with these words it may have to ask before it acts; the plan's deed decides (bot/services/plans.py)."""
+    form: Opener | None = None
+    """Asked first in Slack, with the words after the verb: the form that they ask for, if they do."""
 
 
 @dataclass(frozen=True)
@@ -202,6 +205,18 @@ class Command:
     def _meant(self, words: str) -> tuple[Verb, str]:
         typed, text = split(words)
         return self.find(typed or self.empty), text
+
+    async def ask(self, services: Services, ask: Ask) -> Sheet | None:
+        """The form that these words ask for; None where they are to be carried out, or refused, as they are."""
+        words, dry = without_last(ask.words, DRY_RUN)
+        typed, text = split(words)
+        try:
+            verb = self.find(typed or self.empty)
+        except BadInputError:
+            return None
+        if verb.form is None or dry:
+            return None
+        return await verb.form(services, replace(ask, words=tidy(text).strip()))
 
     def find(self, typed: str) -> Verb:
         """The verb that is meant. Raises BadInputError with those that fit, or the near ones."""

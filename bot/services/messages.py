@@ -56,6 +56,11 @@ class Messages:
         async with self._db.read() as tx:
             return await marks.has_outages(tx, channel)
 
+    async def check(self, said: Said) -> None:
+        """Raises BadInputError for what Holdfast wrote itself."""
+        async with self._db.read() as tx:
+            await _check_theirs(tx, said)
+
     async def outage_of(self, said: Said) -> int | None:
         """The outage in whose thread it was said."""
         async with self._db.read() as tx:
@@ -75,8 +80,7 @@ class Messages:
             found = outage_id or await _outage_of(tx, said)
             if found is None:
                 return None
-            if await marks.is_ours(tx, said.place):
-                raise BadInputError("Holdfast wrote that message itself: what it says stands in the timeline already.")
+            await _check_theirs(tx, said)
             outage = await pick(tx, found)
             if not await marks.put(tx, said.place, how, is_on=True, at=at or now()):
                 return None
@@ -123,6 +127,11 @@ class Messages:
             row.removed_at = at = now()
             await marks.take_all_off(tx, place, at)
         return f"The message is out of the timeline of outage #{row.outage_id}. Undo it: pin the message in Slack."
+
+
+async def _check_theirs(tx: Tx, said: Said) -> None:
+    if await marks.is_ours(tx, said.place):
+        raise BadInputError("Holdfast wrote that message itself: what it says stands in the timeline already.")
 
 
 async def _outage_of(tx: Tx, said: Said) -> int | None:

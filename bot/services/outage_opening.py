@@ -55,15 +55,19 @@ class Opening:
         self._campaigns = campaigns
         self._servers = servers
 
-    async def declare(self, actor: Actor, server_id: int, text: str) -> tuple[Outage, list[Campaign]]:
+    async def declare(
+        self, actor: Actor, server_id: int, text: str, severity: str | None = None
+    ) -> tuple[Outage, list[Campaign]]:
         """By hand, whatever the monitor thinks. Raises WrongStateError when the server has an outage already."""
         async with self._db.transaction() as tx:
             server = (await server_store.lock(tx, [server_id]))[server_id]
             at = now()
             await check_none_open(tx, server)
             failure = await _seen(tx, server, at)
-            is_down = server.health == Health.DOWN
-            outage = await self._create(tx, server, failure, at, title=text, by=actor, down_at=at if is_down else None)
+            down_at = at if server.health == Health.DOWN else None
+            outage = await self._create(
+                tx, server, failure, at, title=text, by=actor, down_at=down_at, severity=severity
+            )
             await self._record(tx, outage, server, "outage.declared", f"{actor.mention} declared: {text}", at, by=actor)
             held = await self._apply_policy(tx, outage, server, at, actor)
         await self._fail_over_by_policy(outage, server, held)
@@ -142,10 +146,11 @@ class Opening:
         title: str,
         by: Actor,
         down_at: datetime | None,
+        severity: str | None = None,
     ) -> Outage:
         outage = Outage(
             title=title,
-            severity=await self._severity(tx, server),
+            severity=severity or await self._severity(tx, server),
             policy=self._settings.policy,
             opened_by=by.mention,
             stage=failure.stage,

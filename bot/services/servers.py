@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from bot.access import HOLDFAST, Access, Actor
 from bot.clock import now
@@ -35,6 +35,7 @@ from storage.timeline import Entry
 
 __all__ = ["AddResult", "DrainResult", "FailoverResult", "RestoreResult", "ServerRow", "ServerStatus", "Servers"]
 
+Tls = Literal["none", "starttls", "tls"]
 _WHEN_NONE = "Add one with /server add NAME HOST:PORT, or in holdfast.toml."
 
 
@@ -84,13 +85,13 @@ class Servers(Judge):
         await servers.change(tx, server.id, **given)
         return server.id
 
-    async def add(self, actor: Actor, name: str, host: str, port: int = 25) -> AddResult:
+    async def add(self, actor: Actor, name: str, host: str, port: int = 25, tls: Tls = "none") -> AddResult:
         """Add a server and look at it once. Raises BadInputError for a name that is taken or an impossible address."""
         self._access.require(actor, "server.add")
-        seen = await self.to_add(name, host, port)
+        seen = await self.to_add(name, host, port, tls)
         at = now()
         async with self._db.transaction() as tx:
-            values = {"name": name, "host": host, "port": port, "created_at": at}
+            values = {"name": name, "host": host, "port": port, "tls": tls, "created_at": at}
             server_id = await servers.add(tx, values)
             if server_id is None:
                 raise _taken(name)
@@ -100,18 +101,23 @@ class Servers(Judge):
             await timeline.record(tx, entry, post=False)
         await self.record_probe(server_id, seen)
         found = "It answers well." if seen.ok else f"It does not answer well yet: {seen.sentence}."
-        text = f"{name} is added. {found} A password or TLS is set in holdfast.toml, under [servers.{name}]."
+        secure = "" if tls != "none" else " or TLS"
+        text = f"{name} is added. {found} A password{secure} is set in holdfast.toml, under [servers.{name}]."
         return AddResult(await self.find(name), seen, text)
 
-    async def to_add(self, name: str, host: str, port: int) -> Probe:
+    async def to_add(self, name: str, host: str, port: int, tls: Tls = "none") -> Probe:
         """Whether a server can be added so, and what it answers. Raises BadInputError."""
-        check_name(name, "server")
         if not 1 <= port <= 65535:
             raise BadInputError(f"{port} cannot be a port: use 1 to 65535, as in /server add {name} {host}:25")
+        await self.check_name(name)
+        return await probe(Target(host=host, port=port, tls=tls, helo=self._settings.sending.helo_name), self.limits)
+
+    async def check_name(self, name: str) -> None:
+        """Raises BadInputError for a name that a new server cannot have."""
+        check_name(name, "server")
         async with self._db.read() as tx:
             if await servers.by_name(tx, name) is not None:
                 raise _taken(name)
-        return await probe(Target(host=host, port=port, helo=self._settings.sending.helo_name), self.limits)
 
     async def find(self, word: str) -> Server:
         """The server that is meant. Raises NotFoundError that names the near ones."""

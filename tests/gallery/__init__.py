@@ -15,6 +15,7 @@ from tests.gallery import (
     catchup,
     checks,
     deciding,
+    forms,
     home,
     maintenance,
     notices,
@@ -37,6 +38,7 @@ GROUPS: Mapping[str, Scenes] = {
     "catchup": catchup.SCENES,
     "deciding": deciding.SCENES,
     "checks": checks.SCENES,
+    "forms": forms.SCENES,
     "answers": answers.SCENES,
 }
 FOLDER = Path(__file__).parents[1] / "data" / "gallery"

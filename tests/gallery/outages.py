@@ -8,6 +8,7 @@ from bot.services.outage_shapes import (
     ActionList,
     CampaignNow,
     Headline,
+    OutageResult,
     OutageRow,
     OutageSummary,
     OutageTimeline,
@@ -267,6 +268,9 @@ SCENES: Scenes = {
     **each("card", outage.headline, CARDS),
     **each("summary", outage.summary, SUMMARIES),
     **each("/outage status", outage_replies.status, CARDS),
+    "/outage declare": lambda: outage_replies.declared(
+        OutageResult(row(), "Outage #3 is open on primary. Held: spring-sale.", ("spring-sale",))
+    ),
     "/outage list: empty": lambda: outage_replies.listing([]),
     "/outage list: one": lambda: outage_replies.listing([OPEN]),
     "/outage list: none is open": lambda: outage_replies.listing([OVER]),

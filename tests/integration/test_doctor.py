@@ -90,7 +90,9 @@ async def test_messages_that_slack_does_not_take_are_told_with_the_reason(
     async with db.transaction() as tx:
         post = await posts.get(tx, "timeline:1")
         assert post is not None
-        await posts.failed(tx, post.id, error="The bot is not in ops.", next_at=now(), refused=True)
+        await posts.failed(
+            tx, post.id, error="The bot is not in ops.", code="not_in_channel", at=now(), next_at=now(), refused=True
+        )
     refused = (await running(database_url, tmp_path))["messages"]
     assert refused.level == "fail"
     assert refused.sentence.endswith("nothing is lost. The bot is not in ops.")

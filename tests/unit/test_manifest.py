@@ -121,6 +121,11 @@ def test_its_commands_are_those_that_the_code_answers(manifest: dict[str, Any]) 
     assert [each["command"] for each in manifest["features"]["slash_commands"]] == list(commands.COMMANDS)
 
 
+def test_its_shortcuts_are_those_that_the_code_answers(manifest: dict[str, Any]) -> None:
+    assert [each["callback_id"] for each in manifest["features"]["shortcuts"]] == list(commands.FORMS.shortcuts)
+    assert set(commands.FORMS.shortcuts) <= set(commands.FORMS.openers)
+
+
 def test_its_events_are_those_that_the_code_deals_with(manifest: dict[str, Any]) -> None:
     events = manifest["settings"].get("event_subscriptions", {}).get("bot_events", [])
     assert sorted(events) == sorted([*commands.EVENTS, *REMOVALS])

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from bot.services.outage_shapes import ActionItem, ActionList, Headline, OutageRow, OutageTimeline
+from bot.services.outage_shapes import ActionItem, ActionList, Headline, OutageResult, OutageRow, OutageTimeline
 from bot.slack import blocks
 from bot.slack.blocks import View, clip, count, escape
 from bot.slack.views import outage as card
@@ -21,6 +21,15 @@ _LOOKS = {
     OutageState.MONITORING: "🟡",
     OutageState.RESOLVED: "🟢",
 }
+
+
+def declared(result: OutageResult) -> View:
+    """`/outage declare`: what was done, and how to undo it."""
+    number = f"#{result.outage.id}"
+    undo = f"Undo it with /outage resolve {number} TEXT"
+    if result.campaigns:
+        undo += f" and /campaign resume {result.campaigns[0] if len(result.campaigns) == 1 else 'all'}"
+    return replies.said(f"{result.text} Take it with /outage ack {number}. {undo}")
 
 
 def listing(rows: Sequence[OutageRow]) -> View:
