@@ -86,7 +86,7 @@ class Edge:
         self._answers = Answers(self._workspaces)
         self._messages = Messages(client)
         self._home = home
-        self._forms = FormDesk(services, client, forms or Forms(), self._messages)
+        self._forms = FormDesk(services, self._workspaces, forms or Forms(), self._messages)
         self._tasks: set[asyncio.Task[object]] = set()
         self._began = now()
 

@@ -11,7 +11,6 @@ from datetime import timedelta
 from typing import Any
 
 import structlog
-from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.access import Actor
 from bot.errors import SHOWABLE, BadInputError, BotError
@@ -21,6 +20,7 @@ from bot.slack.answering import SLACK_ERRORS, reason
 from bot.slack.blocks import View
 from bot.slack.call import Look
 from bot.slack.messages import Messages, said_of
+from bot.slack.workspaces import Workspaces
 from storage.inbound import Arrival
 
 Json = dict[str, Any]
@@ -118,10 +118,10 @@ class Forms:
 class FormDesk:
     """Opens modals and looks submissions through."""
 
-    def __init__(self, services: Services, client: AsyncWebClient, forms: Forms, messages: Messages) -> None:
+    def __init__(self, services: Services, workspaces: Workspaces, forms: Forms, messages: Messages) -> None:
         self.forms = forms
         self._services = services
-        self._client = client
+        self._workspaces = workspaces
         self._messages = messages
 
     async def open(self, arrival: Arrival, *, fresh: bool) -> bool:
@@ -142,7 +142,8 @@ class FormDesk:
                 f"for it again, or type: {sheet.typed}"
             )
         try:
-            await self._client.views_open(trigger_id=payload["trigger_id"], view=_addressed(sheet, payload))
+            client = self._workspaces.of(payload.get("workspace_id"), payload.get("team_id"))
+            await client.views_open(trigger_id=payload["trigger_id"], view=_addressed(sheet, payload))
         except SLACK_ERRORS as error:
             _log.warning("a form was not opened", form=sheet.view["callback_id"], error=reason(error))
             raise BotError(_not_opened(reason(error), sheet.typed)) from error
@@ -197,6 +198,7 @@ def submission_payload(body: Json) -> Json:
         "user_id": user["id"],
         "user_name": user.get("username") or user.get("name", ""),
         "team_id": user.get("team_id"),
+        "workspace_id": (body.get("team") or {}).get("id"),
         "channel_id": kept.get("channel"),
         "thread_ts": kept.get("thread"),
     }
