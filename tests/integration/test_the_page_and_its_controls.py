@@ -91,7 +91,7 @@ async def test_a_file_of_the_bot_can_be_saved_and_a_picture_seen(office: Office)
         "89504e470d0a1a0a0000000d494844520000000100000001080600000"
         "01f15c4890000000d49444154789c6360f8cfc0f01f0005000201a5c9d6b90000000049454e44ae426082"
     )
-    uploads = [
+    uploads: list[Json] = [
         {"filename": "lost.csv", "content": "email\nanna@example.com\n", "title": "Lost recipients"},
         {"filename": "rate.png", "file": pixel, "title": "Rate of the night"},
     ]
@@ -161,7 +161,7 @@ async def _fill_in(form: Locator) -> None:
 async def test_what_the_page_cannot_draw_says_so_in_its_place(office: Office) -> None:
     search = {"type": "external_select", "action_id": "s", "placeholder": {"type": "plain_text", "text": "Find"}}
     card = {"type": "card", "title": {"type": "mrkdwn", "text": "*One card*"}}
-    blocks = [
+    blocks: list[Json] = [
         {"type": "section", "text": {"type": "mrkdwn", "text": "Look for it"}, "accessory": search},
         {"type": "carousel", "elements": [card, card]},
         {"type": "call", "call_id": "R1"},

@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from bot.demo.fakeslack.workspace import Json
-from bot.demo.relays import Fault, RelayProcess, cut, garbage, goodbye, hang, refuse, reply, slow
+from bot.demo.relays import Fault, RelayProcess, cut, expired, garbage, goodbye, hang, refuse, reply, slow
 
 _SHOWN = 3
 
@@ -22,6 +22,7 @@ _BEHAVIOURS: Mapping[str, tuple[str, Callable[[], Sequence[Fault]]]] = {
     "421": ("shutting down: 421 to everybody", lambda: [goodbye()]),
     "refuse": ("refusing connections", lambda: [refuse()]),
     "tls": ("TLS broken: answers STARTTLS with something that is no handshake", lambda: [garbage()]),
+    "expired": ("certificate expired: encrypts with one whose time is over", lambda: [expired()]),
     "cut": (
         "cutting: takes every third message and ends the connection before it says so",
         lambda: [cut("dot", accepted=True, every=3)],

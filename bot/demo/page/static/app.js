@@ -303,7 +303,7 @@ function relays() {
 
 const BREAKS = [
   ["full", "Full disk"], ["slow", "Slow"], ["hang", "Hang"], ["421", "421"],
-  ["refuse", "Refuse"], ["tls", "TLS broken"], ["cut", "Cut"], ["kill", "Kill"],
+  ["refuse", "Refuse"], ["tls", "TLS broken"], ["expired", "Expired certificate"], ["cut", "Cut"], ["kill", "Kill"],
 ];
 
 function relay(shown) {
