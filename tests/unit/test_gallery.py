@@ -4,16 +4,20 @@ import importlib
 import inspect
 import pkgutil
 import re
+import struct
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import CodeType
 
 import pytest
 
 from bot.slack import views
 from commands import COMMANDS
+from tests.acceptance.browser import browser, needs_chromium
 from tests.gallery import FOLDER, GROUPS, golden, problems
 from tests.gallery.page import page
+from tests.gallery.screenshots import WIDTHS, shoot
 
 SCENES = [(group, name) for group, scenes in GROUPS.items() for name in scenes]
 # One thing, and its noun in the plural; what is no noun may end in s.
@@ -64,6 +68,29 @@ def test_the_page_has_every_scene() -> None:
     assert html.count("<h2>") == len(SCENES)
     assert 'class="wrong"' not in html
     assert "<!channel>" not in html
+
+
+@needs_chromium
+async def test_a_browser_draws_a_group_as_a_desktop_and_a_phone_show_it(tmp_path: Path) -> None:
+    made = await shoot(tmp_path, {"servers": GROUPS["servers"]})
+
+    looks = {each.stem.split("-")[1]: each for each in made}
+    assert set(looks) == set(WIDTHS)
+    for look, picture in looks.items():
+        # The header of a PNG: eight octets of signature, a length, IHDR, width, height.
+        signature, width, height = struct.unpack(">8s8xII", picture.read_bytes()[:24])
+        assert (signature, width) == (b"\x89PNG\r\n\x1a\n", WIDTHS[look])
+        assert height > 500
+
+
+@needs_chromium
+async def test_everything_fits_the_width_of_a_phone_and_nothing_is_left_undrawn() -> None:
+    async with browser(width=WIDTHS["phone"], height=900) as tab:
+        await tab.set_content(page(GROUPS))
+        await tab.wait_for_selector("body[data-drawn]")
+        assert await tab.locator("article").count() == len(SCENES)
+        assert await tab.locator(".drawn:empty, .absent").count() == 0
+        assert await tab.evaluate("document.documentElement.scrollWidth") <= WIDTHS["phone"]
 
 
 def _public() -> Iterator[tuple[str, CodeType]]:

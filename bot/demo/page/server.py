@@ -26,8 +26,10 @@ from bot.demo.relays import RelayProcess
 from bot.errors import BotError
 from bot.slack.plain import EMOJI
 
+STATIC = Path(__file__).parent / "static"
+"""The page itself, as a browser takes it."""
 _FILES = {
-    name: (Path(__file__).parent / "static" / name, kind)
+    name: (STATIC / name, kind)
     for name, kind in {
         "index.html": "text/html",
         "style.css": "text/css",
