@@ -18,6 +18,7 @@ from bot.access import Actor
 from bot.config import Settings, load_settings
 from bot.errors import SHOWABLE, BadInputError, SettingsError
 from bot.mail.worker import run_worker
+from bot.slack.plain import in_utc
 
 app = typer.Typer(
     name="holdfast",
@@ -241,11 +242,11 @@ def _user() -> str:
 def _aside(sentence: str | None) -> None:
     """What is worth knowing besides the answer."""
     if sentence:
-        print(sentence, file=sys.stderr)  # noqa: T201  # not part of the answer
+        print(in_utc(sentence), file=sys.stderr)  # noqa: T201  # not part of the answer
 
 
 def _end(sentence: str, code: int) -> NoReturn:
-    print(sentence, file=sys.stderr)  # noqa: T201  # where people look for it
+    print(in_utc(sentence), file=sys.stderr)  # noqa: T201  # where people look for it
     sys.exit(code)
 
 

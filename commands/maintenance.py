@@ -49,8 +49,9 @@ def _problem(text: str) -> BadInputError | None:
 
 
 async def _list(services: Services, _: Call, words: Words) -> View:
+    page = words.page()
     words.end()
-    return views.listing(await services.maintenance.list())
+    return views.listing(await services.maintenance.list(), page)
 
 
 async def _confirm(services: Services, call: Call, words: Words) -> View:
@@ -82,7 +83,7 @@ COMMAND = Command(
     example="/maintenance schedule primary tomorrow 02:00 for 2h new disks",
     verbs=(
         Verb("schedule", "SERVER WHEN for HOW LONG [reason]", "propose a window; it counts once confirmed", _schedule),
-        Verb("list", "", "windows under way and ahead", _list),
+        Verb("list", "[PAGE]", "windows under way and ahead", _list),
         Verb("confirm", "ID", "make a proposed window count", _confirm),
         Verb("cancel", "[ID]", "call a window off, or end it now; what it held goes on", _cancel),
     ),

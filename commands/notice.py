@@ -48,8 +48,9 @@ async def _cancel(services: Services, call: Call, words: Words) -> View:
 
 
 async def _list(services: Services, _: Call, words: Words) -> View:
+    page = words.page()
     words.end()
-    return views.listing(await services.notices.list())
+    return views.listing(await services.notices.list(), page)
 
 
 def _number(words: Words) -> int:
@@ -94,7 +95,7 @@ COMMAND = Command(
         Verb("approve", "ID", "let it go (not for who asked)", _approve),
         Verb("reject", "ID", "say no: nothing is sent", _reject),
         Verb("cancel", "[ID]", "drop it, or stop it for good", _cancel),
-        Verb("list", "", "the newest notices", _list),
+        Verb("list", "[PAGE]", "the newest notices", _list),
     ),
 )
 

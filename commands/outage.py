@@ -27,8 +27,9 @@ async def _declare(services: Services, call: Call, words: Words) -> View:
 
 
 async def _list(services: Services, _: Call, words: Words) -> View:
+    page = words.page()
     words.end()
-    return views.listing(await services.outages.list())
+    return views.listing(await services.outages.list(), page)
 
 
 async def _status(services: Services, _: Call, words: Words) -> View:
@@ -36,7 +37,10 @@ async def _status(services: Services, _: Call, words: Words) -> View:
 
 
 async def _timeline(services: Services, _: Call, words: Words) -> View:
-    return views.timeline(await services.outages.timeline(_only_number(words)))
+    number = words.maybe_number(_THE_OUTAGE)
+    page = words.page()
+    words.end()
+    return views.timeline(await services.outages.timeline(number), page)
 
 
 async def _acknowledge(services: Services, call: Call, words: Words) -> View:
@@ -138,14 +142,14 @@ COMMAND = Command(
     example="/outage declare primary customers report missing mail",
     verbs=(
         Verb("declare", "SERVER TEXT", "open one by hand; its campaigns are held by policy", _declare),
-        Verb("list", "", "all outages, the unresolved first", _list),
+        Verb("list", "[PAGE]", "all outages, the unresolved first", _list),
         Verb("status", "[#ID]", "one outage as it is now", _status),
         Verb("ack", "[#ID]", "take it, so that the others can sleep", _acknowledge),
         Verb("update", "[#ID] TEXT", "say what is new, in its thread", _update),
         Verb("cause", "[#ID] TEXT", "name the cause", _cause),
         Verb("eta", "[#ID] WHEN", "when it should be over: 14:30, in 30 min, tomorrow 02:00", _eta),
         Verb("resolve", "[#ID] TEXT", "end it; its summary is posted", _resolve),
-        Verb("timeline", "[#ID]", "what happened, in order", _timeline),
+        Verb("timeline", "[#ID [PAGE]]", "what happened, in order", _timeline),
     ),
 )
 

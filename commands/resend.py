@@ -30,8 +30,9 @@ async def _plan(services: Services, call: Call, words: Words) -> View:
 
 
 async def _list(services: Services, _: Call, words: Words) -> View:
+    page = words.page()
     words.end()
-    return views.listing(await services.resends.list())
+    return views.listing(await services.resends.list(), page)
 
 
 async def _status(services: Services, _: Call, words: Words) -> View:
@@ -132,7 +133,7 @@ COMMAND = Command(
             "freeze what would be sent again, and ask for its approval",
             _plan,
         ),
-        Verb("list", "", "the newest resends", _list),
+        Verb("list", "[PAGE]", "the newest resends", _list),
         Verb("status", "[ID]", "one resend: its counts, its progress", _status),
         Verb("approve", "ID [canary]", "let it go; with canary 1 % first (not for who planned it)", _approve),
         Verb("reject", "ID", "say no: nothing of it is sent", _reject),

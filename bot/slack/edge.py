@@ -32,6 +32,7 @@ Json = dict[str, Any]
 STILL_TIMELY = timedelta(minutes=15)
 """A request that a restart kept from beginning is carried out when it is not older; otherwise it is only told."""
 _ANYTHING = re.compile("")
+_CALL = re.compile(r"<!(?!date\^\d+\^)")  # of a channel or a group; a date calls nobody
 _log = structlog.get_logger(__name__)
 
 
@@ -281,4 +282,4 @@ def _broken(arrival: Arrival) -> str:
 
 def _sentence(error: Exception) -> str:
     """What a person typed may be part of it: it must not call the whole channel."""
-    return str(error).replace("<!", "&lt;!")
+    return _CALL.sub("&lt;!", str(error))

@@ -78,6 +78,11 @@ def mrkdwn(text: str, *, resolve: Resolver | None = None, zone: tzinfo = UTC, an
     return _mrkdwn(text, _Style(resolve, zone, ansi))
 
 
+def in_utc(text: str) -> str:
+    """A sentence whose dates stand as its fallbacks say them, which name UTC: for a reader whose clock is not known."""
+    return _ANGLE.sub(lambda found: found[1].partition("|")[2] if found[1].startswith("!date^") else found[0], text)
+
+
 def _message(message: Json, text: str, style: _Style) -> str:
     body = _blocks(message.get("blocks") or [], style) or _mrkdwn(message.get("text") or text, style)
     if "blocks" in message and message.get("title"):
