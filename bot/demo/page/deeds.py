@@ -59,7 +59,15 @@ class Deeds:
         target = self._view(me, deed["view"]) if deed.get("view") else self._target(me, deed)
         # An edit names anew the blocks that have no name of their own: the button may still be there.
         block = next((each["block_id"] for each in target.blocks if each["block_id"] == deed["block"]), None)
-        _check(await self._slack.click(me, target, deed["action"], value=deed.get("value"), block_id=block))
+        action, value = deed["action"], deed.get("value")
+        try:
+            delivery = await self._slack.click(me, target, action, value=value, block_id=block)
+        except PersonCannotError:
+            if isinstance(target, View):
+                raise
+            # The message was edited in this moment: Slack hands the app what was pressed on the old one.
+            delivery = await self._slack.click(me, target, action, value=value, stale=True)
+        _check(delivery)
 
     def _target(self, me: User, deed: Json) -> Message:
         return self._message(me, self._channel(me, deed["channel"]), deed["ts"])

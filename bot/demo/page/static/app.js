@@ -175,10 +175,25 @@ function middle() {
     look: JSON.stringify([each, me.id, state.thread === each.ts, clock()]),
     make: () => message(each, channel, { replies: true }),
   })));
-  if (!channel.messages.length) {
-    box.append(el("p", { className: "hint" }, "Nothing here yet. Type /campaign start spring-sale below, and break a relay while it goes out."));
-  }
+  if (!channel.messages.length) box.append(welcome());
   if (low) box.scrollTop = box.scrollHeight;
+}
+
+// The newcomer's first minute.
+function welcome() {
+  const begin = el("button", {
+    type: "button", className: "primary", onclick: () => tell({ do: "write", channel: state.place, text: "/campaign start spring-sale" }),
+  }, "Start spring-sale");
+  const step = (...words) => el("li", {}, ...words);
+  return el("section", { className: "welcome", "aria-label": "What to try" },
+    el("h3", {}, "A mail outage, in your hands"),
+    el("p", {}, "This is a Slack with the real Holdfast in it, and two real mail servers. Nothing leaves this machine."),
+    el("ol", {},
+      step("Send a campaign: ", begin),
+      step("While it goes out, break ", el("strong", {}, "primary"), " in the panel of the mail relays: ", el("em", {}, "Kill"), " is the rudest."),
+      step("Holdfast tells you here. Press ", el("em", {}, "Acknowledge"), ", then ", el("em", {}, "Fail over to backup"), "."),
+      step("Type ", el("code", {}, "/resend plan"), " for what was lost, and act as ", el("strong", {}, "Jonas"), " to approve it: nobody approves their own.")),
+    el("p", { className: "hint" }, "Every command: /holdfast help"));
 }
 
 // Dates such as "today" change at midnight, and are drawn again then.
@@ -313,13 +328,14 @@ function relay(shown) {
     className: how === "heal" && shown.level === "bad" ? "primary" : how === "kill" ? "danger" : "",
     onclick: () => tell({ do: "relay", name: shown.name, how }),
   }, words);
-  const mails = shown.last.map((each) => el("li", {},
-    el("time", {}, at.format(new Date(each.at))), " ", el("span", {}, each.subject), el("br"), el("small", {}, `to ${each.to}`)));
+  const mails = shown.last.map((each) => el("li", { title: `${each.subject} to ${each.to}` },
+    el("time", {}, at.format(new Date(each.at))), " ", el("span", {}, each.to), el("br"), el("small", {}, each.subject)));
   return el("section", { className: "relay", "aria-label": `Relay ${shown.name}` },
     el("h3", {}, shown.name, " ", el("small", {}, shown.address)),
     el("p", { className: `state ${shown.level}` }, `${shown.level === "good" ? "✔" : "✖"} ${shown.state}`),
     el("p", {}, el("strong", { className: "taken" }, shown.taken.toLocaleString("en-US")), " messages taken"),
-    el("div", { className: "breaks" }, ...BREAKS.map(button), button(["heal", "Heal"])),
+    el("div", { className: "breaks", role: "group", "aria-label": `Break or heal ${shown.name}` },
+      el("span", { className: "hint" }, "Break:"), ...BREAKS.map(button), button(["heal", "Heal"])),
     mails.length ? el("ul", { className: "mails" }, ...mails) : el("p", { className: "hint" }, "No mail has arrived yet."));
 }
 
