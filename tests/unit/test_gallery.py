@@ -20,6 +20,7 @@ from tests.gallery.page import page
 from tests.gallery.screenshots import WIDTHS, shoot
 
 SCENES = [(group, name) for group, scenes in GROUPS.items() for name in scenes]
+COLOURS = re.compile("[🔴🟠🟡🟢🔵🟣🟤⚪⚫🟥🟧🟨🟩]")
 # One thing, and its noun in the plural; what is no noun may end in s.
 ONE_OF_MANY = re.compile(
     r"(?<![\d,.#:] )(?<![\d,.#:-])\b1 (?!is\b|was\b|has\b|of\b|this\b|waits\b|goes\b|stays\b)[a-z]+s\b"
@@ -51,6 +52,12 @@ def test_nothing_of_the_code_shows_through(group: str) -> None:
     text = golden(group)
     for trace in ("None", "<!", "<@", "State.", "datetime", "{}"):
         assert trace not in text.replace("<!channel>", ""), trace
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_a_colour_is_never_the_only_sign(group: str) -> None:
+    coloured = [line for line in golden(group).splitlines() if COLOURS.search(line)]
+    assert [line for line in coloured if not re.search(r"[^\W\d_]{2}", COLOURS.split(line)[1])] == []
 
 
 def test_every_view_is_in_the_gallery() -> None:

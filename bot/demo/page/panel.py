@@ -21,10 +21,10 @@ _BEHAVIOURS: Mapping[str, tuple[str, Callable[[], Sequence[Fault]]]] = {
     "hang": ("hanging: connections open, no answers", lambda: [hang("any")]),
     "421": ("shutting down: 421 to everybody", lambda: [goodbye()]),
     "refuse": ("refusing connections", lambda: [refuse()]),
-    "tls": ("TLS broken: answers STARTTLS with something that is no handshake", lambda: [garbage()]),
-    "expired": ("certificate expired: encrypts with one whose time is over", lambda: [expired()]),
+    "tls": ("TLS broken: no handshake after STARTTLS", lambda: [garbage()]),
+    "expired": ("certificate expired an hour ago", lambda: [expired()]),
     "cut": (
-        "cutting: takes every third message and ends the connection before it says so",
+        "cutting: takes every third message, and hangs up before it says so",
         lambda: [cut("dot", accepted=True, every=3)],
     ),
 }

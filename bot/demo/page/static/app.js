@@ -331,11 +331,11 @@ function relay(shown) {
   const mails = shown.last.map((each) => el("li", { title: `${each.subject} to ${each.to}` },
     el("time", {}, at.format(new Date(each.at))), " ", el("span", {}, each.to), el("br"), el("small", {}, each.subject)));
   return el("section", { className: "relay", "aria-label": `Relay ${shown.name}` },
-    el("h3", {}, shown.name, " ", el("small", {}, shown.address)),
+    el("h3", {}, shown.name, " ", el("small", {}, shown.address), button(["heal", "Heal"])),
     el("p", { className: `state ${shown.level}` }, `${shown.level === "good" ? "✔" : "✖"} ${shown.state}`),
     el("p", {}, el("strong", { className: "taken" }, shown.taken.toLocaleString("en-US")), " messages taken"),
-    el("div", { className: "breaks", role: "group", "aria-label": `Break or heal ${shown.name}` },
-      el("span", { className: "hint" }, "Break:"), ...BREAKS.map(button), button(["heal", "Heal"])),
+    el("div", { className: "breaks", role: "group", "aria-label": `Break ${shown.name}` },
+      el("span", { className: "hint" }, "Break:"), ...BREAKS.map(button)),
     mails.length ? el("ul", { className: "mails" }, ...mails) : el("p", { className: "hint" }, "No mail has arrived yet."));
 }
 
