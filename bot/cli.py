@@ -19,6 +19,7 @@ from bot.config import Settings, load_settings
 from bot.errors import SHOWABLE, BadInputError, SettingsError
 from bot.mail.worker import run_worker
 from bot.services.audit import is_reserved
+from bot.services.words import in_utc
 
 app = typer.Typer(
     name="holdfast",
@@ -285,11 +286,11 @@ def _user() -> str:
 def _aside(sentence: str | None) -> None:
     """What is worth knowing besides the answer."""
     if sentence:
-        print(sentence, file=sys.stderr)  # noqa: T201  # not part of the answer
+        print(in_utc(sentence), file=sys.stderr)  # noqa: T201  # not part of the answer
 
 
 def _end(sentence: str, code: int) -> NoReturn:
-    print(sentence, file=sys.stderr)  # noqa: T201  # where people look for it
+    print(in_utc(sentence), file=sys.stderr)  # noqa: T201  # where people look for it
     sys.exit(code)
 
 

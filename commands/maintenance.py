@@ -50,8 +50,9 @@ def _problem(text: str) -> BadInputError | None:
 
 
 async def _list(services: Services, _: Call, words: Words) -> View:
+    page = words.page()
     words.end()
-    return views.listing(await services.maintenance.list())
+    return views.listing(await services.maintenance.list(), page)
 
 
 async def _confirm(services: Services, call: Call, words: Words) -> View:
@@ -117,7 +118,7 @@ COMMAND = Command(
             _schedule,
             _plan_schedule,
         ),
-        Verb("list", "", "windows under way and ahead", _list, looks=True),
+        Verb("list", "[PAGE]", "windows under way and ahead", _list, looks=True),
         Verb("confirm", "ID", "make a proposed window count", _confirm, _plan_confirm),
         Verb(
             "cancel",

@@ -43,8 +43,9 @@ async def _cancel(services: Services, call: Call, words: Words) -> View:
 
 
 async def _list(services: Services, _: Call, words: Words) -> View:
+    page = words.page()
     words.end()
-    return views.listing(await services.notices.list())
+    return views.listing(await services.notices.list(), page)
 
 
 def _text_and_whom(words: Words) -> tuple[str, int | None, str | None]:
@@ -131,7 +132,7 @@ COMMAND = Command(
         Verb("approve", "ID", "let it go (not for who asked)", _approve, _plan_approve),
         Verb("reject", "ID", "say no: nothing is sent", _reject, _plan_reject),
         Verb("cancel", "[ID]", "drop it, or stop it for good", _cancel, _plan_cancel, asks=always),
-        Verb("list", "", "the newest notices", _list, looks=True),
+        Verb("list", "[PAGE]", "the newest notices", _list, looks=True),
     ),
 )
 

@@ -30,8 +30,9 @@ async def _declare(services: Services, call: Call, words: Words) -> View:
 
 
 async def _list(services: Services, _: Call, words: Words) -> View:
+    page = words.page()
     words.end()
-    return views.listing(await services.outages.list())
+    return views.listing(await services.outages.list(), page)
 
 
 async def _status(services: Services, _: Call, words: Words) -> View:
@@ -39,7 +40,10 @@ async def _status(services: Services, _: Call, words: Words) -> View:
 
 
 async def _timeline(services: Services, _: Call, words: Words) -> View:
-    return views.timeline(await services.outages.timeline(_only_number(words)))
+    number = words.maybe_number(_THE_OUTAGE)
+    page = words.page()
+    words.end()
+    return views.timeline(await services.outages.timeline(number), page)
 
 
 async def _action(services: Services, call: Call, words: Words) -> View:
@@ -51,7 +55,10 @@ async def _action(services: Services, call: Call, words: Words) -> View:
 
 
 async def _actions(services: Services, _: Call, words: Words) -> View:
-    return views.actions(await services.action_items.of(_only_number(words)))
+    number = words.maybe_number(_THE_OUTAGE)
+    page = words.page()
+    words.end()
+    return views.actions(await services.action_items.of(number), page)
 
 
 async def _done(services: Services, call: Call, words: Words) -> View:
@@ -207,7 +214,7 @@ COMMAND = Command(
             _plan_declare,
             form=declaring.open_form,
         ),
-        Verb("list", "", "all outages, the unresolved first", _list, looks=True),
+        Verb("list", "[PAGE]", "all outages, the unresolved first", _list, looks=True),
         Verb("status", "[#ID]", "one outage as it is now", _status, looks=True),
         Verb("ack", "[#ID]", "take it, so that the others can sleep", _acknowledge, _plan_acknowledge),
         Verb("update", "[#ID] TEXT", "say what is new, in its thread", _update, _plan_update),
@@ -216,7 +223,7 @@ COMMAND = Command(
         Verb("severity", "[#ID] minor|major|critical", "how bad it is; the channel hears when it is worse", _severity),
         Verb("resolve", "[#ID] TEXT", "end it; its summary is posted", _resolve, _plan_resolve),
         reminding.VERB,
-        Verb("timeline", "[#ID]", "what happened, in order", _timeline, looks=True),
+        Verb("timeline", "[#ID [PAGE]]", "what happened, in order", _timeline, looks=True),
         *outage_catchup.VERBS,
         Verb(
             "action",
@@ -225,7 +232,7 @@ COMMAND = Command(
             _action,
             form=messages.open_action,
         ),
-        Verb("actions", "[#ID]", "what is to be done, the open ones first", _actions, looks=True),
+        Verb("actions", "[#ID [PAGE]]", "what is to be done, the open ones first", _actions, looks=True),
         Verb("done", "ACTION", "say that an action is done", _done),
         Verb("remove", "ENTRY", "take a message out of its timeline, by the number of its entry", _remove),
     ),

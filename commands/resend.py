@@ -23,8 +23,9 @@ async def _plan(services: Services, call: Call, words: Words) -> View:
 
 
 async def _list(services: Services, _: Call, words: Words) -> View:
+    page = words.page()
     words.end()
-    return views.listing(await services.resends.list())
+    return views.listing(await services.resends.list(), page)
 
 
 async def _status(services: Services, _: Call, words: Words) -> View:
@@ -177,7 +178,7 @@ COMMAND = Command(
             _plan_plan,
             form=planning.open_form,
         ),
-        Verb("list", "", "the newest resends", _list, looks=True),
+        Verb("list", "[PAGE]", "the newest resends", _list, looks=True),
         Verb("status", "[ID]", "one resend: its counts, its progress", _status, looks=True),
         Verb(
             "approve",

@@ -24,7 +24,7 @@ from storage.models import (
 MAILING = "notice"
 """The kind of the campaign that carries a notice."""
 
-_LISTED = 20
+_LISTED = 1_000
 _BATCH = 10_000
 
 

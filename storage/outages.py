@@ -19,7 +19,7 @@ from storage.models import (
     Server,
 )
 
-_LISTED = 20
+_LISTED = 1_000
 
 
 async def get(tx: Tx, outage_id: int) -> Outage | None:

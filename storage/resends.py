@@ -51,6 +51,7 @@ CANARY_EVERY = 100
 _BATCH = 10_000
 _ONE_AT_A_TIME = 0x52657364  # "Resd": the advisory lock of `alone`
 _FAILOVER_HOPS = 5
+_LISTED = 1_000
 
 # Literals, not parameters: only so can either database see that the partial index ix_deliveries_failed serves.
 _FAILED = Delivery.status.in_(
@@ -310,7 +311,7 @@ async def get(tx: Tx, resend_id: int) -> Resend | None:
     return await tx.get(Resend, resend_id, populate_existing=True)
 
 
-async def recent(tx: Tx, limit: int = 20) -> Sequence[Resend]:
+async def recent(tx: Tx, limit: int = _LISTED) -> Sequence[Resend]:
     """Newest first."""
     return (await tx.scalars(select(Resend).order_by(Resend.id.desc()).limit(limit))).all()
 

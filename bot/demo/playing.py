@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from bot.demo.page import Page
+from bot.demo.page.shortcuts import of_the_manifest
 from bot.demo.stage import CAMPAIGN, Stage, set_up
 from bot.errors import BotError
 
@@ -56,7 +57,7 @@ async def _open(recipients: int, database_url: str | None) -> int:
 @contextlib.asynccontextmanager
 async def serving(stage: Stage, *, wanted: bool) -> AsyncIterator[Page]:
     """The page, its address printed; one that nobody can reach when it is not wanted."""
-    page = Page(stage.slack, [stage.maria, stage.jonas, stage.ana], [stage.primary, stage.backup])
+    page = Page(stage.slack, [stage.maria, stage.jonas, stage.ana], [stage.primary, stage.backup], of_the_manifest())
     if not wanted:
         yield page
         return

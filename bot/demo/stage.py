@@ -14,6 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from bot.clock import now
+from bot.demo.certificate import Certificates
 from bot.demo.fakeslack import Channel, FakeSlack, User
 from bot.demo.relays import Received, RelayProcess
 from bot.errors import BotError
@@ -52,8 +53,16 @@ class Stage:
         self.maria: User = slack.add_user("maria", real_name="Maria", tz="Europe/Madrid")
         self.jonas: User = slack.add_user("jonas", real_name="Jonas", tz="Europe/Berlin")
         self.ana: User = slack.add_user("ana", real_name="Ana")
-        self.primary = RelayProcess(folder / "primary.jsonl", name="primary")
-        self.backup = RelayProcess(folder / "backup.jsonl", name="backup")
+        self.certificates = Certificates(folder, "127.0.0.1")
+        self.primary, self.backup = (
+            RelayProcess(
+                folder / f"{name}.jsonl",
+                name=name,
+                certificate=self.certificates.valid,
+                expired=self.certificates.expired,
+            )
+            for name in ("primary", "backup")
+        )
         self.log = folder / "holdfast.log"
         self._takes = takes
         self._bot: Process | None = None
@@ -77,10 +86,14 @@ class Stage:
             "HOLDFAST_ROLES__APPROVER": json.dumps([self.maria.id, self.jonas.id]),
             "HOLDFAST_SERVERS__PRIMARY__HOST": self.primary.host,
             "HOLDFAST_SERVERS__PRIMARY__PORT": str(self.primary.port),
+            "HOLDFAST_SERVERS__PRIMARY__TLS": "starttls",
+            "HOLDFAST_SERVERS__PRIMARY__CA_FILE": str(self.certificates.authority),
             "HOLDFAST_SERVERS__PRIMARY__BACKUP": "backup",
             "HOLDFAST_SERVERS__PRIMARY__RATE_PER_SECOND": str(pace),
             "HOLDFAST_SERVERS__BACKUP__HOST": self.backup.host,
             "HOLDFAST_SERVERS__BACKUP__PORT": str(self.backup.port),
+            "HOLDFAST_SERVERS__BACKUP__TLS": "starttls",
+            "HOLDFAST_SERVERS__BACKUP__CA_FILE": str(self.certificates.authority),
             "HOLDFAST_SERVERS__BACKUP__RATE_PER_SECOND": str(2 * pace),
             "HOLDFAST_PROBES__INTERVAL": "1",
             "HOLDFAST_PROBES__RETRY_INTERVAL": "0.5",

@@ -96,7 +96,7 @@ class Conversation(asyncio.Protocol):
         """Raises ssl.SSLError, ConnectionError, or ReplyError when something was said before the handshake."""
         if self._buffer:
             # RFC 3207: what came in the clear must not be taken for something said under TLS.
-            raise ReplyError("something said in the clear behind the answer to STARTTLS")
+            raise ReplyError("something in the clear where TLS should begin,")
         if self._ended or not self._transport:
             raise self._ended or ConnectionAbortedError
         loop = asyncio.get_running_loop()

@@ -107,7 +107,7 @@ class Approvals:
             raise NotFoundError(f"Nobody asked for an approval of {subject} {subject_id}. {_ASK_AGAIN[subject]}")
         _check_pending(approval, at)
         if approval.expires_at <= at:
-            raise _expired(approval)
+            raise _expired(approval, at)
         if approval.plan_hash != plan_hash:
             raise WrongStateError(
                 f"The {subject} has changed since that message was shown, so its approval is void. "
@@ -164,7 +164,7 @@ class Approvals:
         await timeline.ensure_post(tx, card, at, parent=f"outage:{outage_id}" if outage_id else None)
         entry = Entry(
             kind="approval.expired",
-            text=f"{name}: {_expired(approval)}",
+            text=f"{name}: {_expired(approval, at)}",
             actor=HOLDFAST.name,
             at=at,
             outage_id=outage_id,
@@ -175,9 +175,9 @@ class Approvals:
         await timeline.record(tx, entry, parent=None if outage_id else card)
 
 
-def _expired(approval: Approval) -> ExpiredError:
+def _expired(approval: Approval, at: datetime) -> ExpiredError:
     return ExpiredError(
-        f"Nobody approved it before {approval.expires_at:%Y-%m-%d %H:%M} UTC, so the request has expired. "
+        f"Nobody approved it before {moment(approval.expires_at, at)}, so the request has expired. "
         f"{_ASK_AGAIN[approval.subject]}"
     )
 
@@ -187,7 +187,7 @@ def _check_pending(approval: Approval, at: datetime) -> None:
     if approval.state == ApprovalState.PENDING:
         return
     if approval.state == ApprovalState.EXPIRED:
-        raise _expired(approval)
+        raise _expired(approval, at)
     if approval.state == ApprovalState.VOID:
         raise WrongStateError(f"This approval is void: the plan has changed. {_ASK_AGAIN[approval.subject]}")
     decided_at = moment(approval.decided_at or at, at)

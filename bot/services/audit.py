@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from bot.access import HOLDFAST, Access, Actor
 from bot.clock import now
 from bot.errors import BadInputError, NotAllowedError
-from bot.services.words import joined
+from bot.services.words import in_utc, joined
 from storage import audit, campaigns, servers, timeline
 from storage.audit import NOUNS, Row, Wanted
 from storage.db import Database, Tx
@@ -241,7 +241,7 @@ def _cells(row: Row) -> list[str]:
         found["id"] if found else entry.actor,
         source_of(entry.actor),
         entry.kind,
-        entry.text,
+        in_utc(entry.text),
         _number(entry.outage_id),
         row.server or "",
         row.campaign or "",

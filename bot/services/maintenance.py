@@ -176,7 +176,7 @@ class MaintenanceWindows:
         at = now()
         async with self._db.read() as tx:
             ahead = await maintenance.in_states(tx, maintenance.AHEAD)
-            over = await maintenance.recent(tx, 5)
+            over = await maintenance.recent(tx)
             return [await _status(tx, window, at) for window in [*ahead, *over]]
 
     async def status(self, window_id: int) -> MaintenanceStatus:

@@ -181,7 +181,7 @@ class Notices:
         )
 
     async def list(self) -> list[NoticeRow]:
-        """The newest twenty, newest first."""
+        """The newest, newest first."""
         async with self._db.read() as tx:
             found = await notices.recent(tx)
             ids = [each.campaign_id for each in found if each.campaign_id is not None]

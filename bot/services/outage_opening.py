@@ -14,7 +14,7 @@ from bot.services.judging import health_of
 from bot.services.outage_shapes import failure_sentence
 from bot.services.servers import Servers
 from bot.services.when import lasting
-from bot.services.words import joined, number
+from bot.services.words import joined, number, to_the_second
 from storage import campaigns as campaign_store
 from storage import deliveries, evidence, outages, timeline
 from storage import servers as server_store
@@ -132,7 +132,7 @@ class Opening:
 
     async def _open(self, tx: Tx, server: Server, failure: Failure, at: datetime) -> Outage:
         outage = await self._create(tx, server, failure, at, title=f"{server.name} is down", by=HOLDFAST, down_at=at)
-        text = f"{server.name} is down{_because(failure)}. It began at {failure.since:%H:%M:%S} UTC."
+        text = f"{server.name} is down{_because(failure)}. It began at {to_the_second(failure.since)}."
         await self._record(tx, outage, server, "outage.opened", text, at)
         return outage
 

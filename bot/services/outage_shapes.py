@@ -10,14 +10,19 @@ ACTION = "outage.action"
 """The kind of a timeline entry that is an action item."""
 
 
+_STAGES = {"dns": "DNS", "ehlo": "EHLO", "starttls": "STARTTLS", "auth": "AUTH", "mail": "MAIL FROM", "rcpt": "RCPT TO"}
+"""The commands by their names in SMTP; the other stages are words of everybody."""
+
+
 def failure_sentence(stage: str | None, code: int | None, text: str | None) -> str:
     """One phrase for a failure, as `421 4.3.2 busy at greeting`; empty when nothing is known."""
     said = (text or "").strip().removesuffix(".")
     if code is not None and not said.startswith(str(code)):
         said = f"{code} {said}".strip()
-    if not stage or said.endswith(f" at {stage}"):
+    if not stage:
         return said
-    return f"{said} at {stage}" if said else f"a failure at {stage}"
+    said, name = said.removesuffix(f" at {stage}"), _STAGES.get(stage, stage)
+    return f"{said or 'a failure'} at {name}"
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime
-from zoneinfo import ZoneInfo
 
 from bot.access import Access, Actor
 from bot.clock import now
@@ -142,7 +141,7 @@ class Outages:
                 raise WrongStateError(await too_late(tx, picked.id))
             text = f"{actor.mention} expects it to be over at {moment(eta, at)}."
             await self._record(tx, outage, "eta", text, at, actor)
-        return OutageResult(outage, f"Expected to be over at {moment(eta, at)}{_theirs(eta, actor)}.")
+        return OutageResult(outage, f"Expected to be over at {moment(eta, at)}.")
 
     async def severity(self, actor: Actor, outage_id: int | None, word: str) -> OutageResult:
         """How bad it is; the channel hears of it only when that is worse. Raises BadInputError for another word."""
@@ -284,9 +283,3 @@ async def _nothing_to_pause(tx: Tx, outage: Outage, servers: Sequence[Server]) -
 
 def _names(campaigns: Sequence[Campaign]) -> str:
     return joined([each.name for each in campaigns])
-
-
-def _theirs(at: datetime, actor: Actor) -> str:
-    """The moment on the actor's own clock, when it is not UTC."""
-    local = at.astimezone(ZoneInfo(actor.zone))
-    return "" if not local.utcoffset() else f" ({local:%H:%M} {actor.zone})"

@@ -23,7 +23,7 @@ from bot.errors import BadInputError
 from bot.mail import letter
 from bot.mail.endpoints import endpoint_of
 from bot.services.page_text import OutageNews, Page, Situation, compose, trial
-from bot.services.words import joined, moment
+from bot.services.words import in_utc, joined, moment
 from storage import outages, paging, posts, sending, timeline
 from storage import servers as server_store
 from storage.db import Database, Tx
@@ -152,6 +152,7 @@ class Pager:
 
     async def _send(self, page: Page, at: datetime) -> list[Result]:
         """All roads at once and each by itself: one that fails or hangs does not stop another."""
+        page = Page(in_utc(page.title), in_utc(page.text))  # a telephone knows no markup of Slack's
         roads = await apprise.roads(self._settings.paging_urls)
         carriers = await self._carriers(at) if self._settings.paging_email else []
         ways = [_result(road.name, apprise.send(road, page.title, page.text)) for road in roads]

@@ -191,7 +191,7 @@ class Resends:
             return resend
 
     async def list(self) -> Sequence[Resend]:
-        """The newest twenty, newest first."""
+        """The newest, newest first."""
         async with self._db.read() as tx:
             return await resends.recent(tx)
 

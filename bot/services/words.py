@@ -1,7 +1,11 @@
 """Numbers, lists and moments as sentences say them."""
 
+import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+
+_DATE = re.compile(r"<!date\^[^|<>]*\|([^<>]*)>")
+_HALF_A_DAY = timedelta(hours=12)  # nearer than that a time alone is clear on every clock
 
 
 def joined(words: Sequence[str], last_word: str = "and") -> str:
@@ -17,10 +21,27 @@ def number(count: int, noun: str) -> str:
 
 
 def moment(at: datetime, now: datetime) -> str:
-    """`03:12 UTC`, with the date when it is not today's: `3 May 2026 at 03:12 UTC`."""
-    at = at.astimezone(UTC)
-    clock = f"{at:%H:%M} UTC"
-    return clock if at.date() == now.astimezone(UTC).date() else f"{at.day} {at:%B %Y} at {clock}"
+    """`03:12`, with the date when it is half a day away or more: `03:12 on May 3, 2026`; on the reader's own clock.
+
+    That is Slack's markup for dates, which the terminal reads as well; what reads neither shows UTC:
+    https://docs.slack.dev/messaging/formatting-message-text/#date-formatting
+    """
+    near = abs(at - now) < _HALF_A_DAY
+    return _dated(at, "{time}" if near else "{time} on {date_short}", "%H:%M" if near else "%H:%M on %Y-%m-%d")
+
+
+def to_the_second(at: datetime) -> str:
+    """`03:12:45` on the reader's own clock, as `moment`."""
+    return _dated(at, "{time_secs}", "%H:%M:%S")
+
+
+def _dated(at: datetime, form: str, fallback: str) -> str:
+    return f"<!date^{int(at.timestamp())}^{form}|{at.astimezone(UTC):{fallback}} UTC>"
+
+
+def in_utc(text: str) -> str:
+    """A sentence whose dates stand as their fallbacks say them, which name UTC: where nobody reads Slack's markup."""
+    return _DATE.sub(lambda found: found[1], text)
 
 
 def few(words: Sequence[str], most: int = 8) -> str:

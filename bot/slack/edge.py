@@ -48,6 +48,7 @@ _SEND_AGAIN = (
     "it is sent."
 )
 _ANYTHING = re.compile("")
+_CALL = re.compile(r"<!(?!date\^\d+\^)")  # of a channel or a group; a date calls nobody
 _log = structlog.get_logger(__name__)
 
 
@@ -439,4 +440,4 @@ def _sentence(error: Exception) -> str:
     """What a person typed may be part of it: it must not call the whole channel."""
     if isinstance(error, RoleMissingError):
         return str(error)
-    return str(error).replace("<!", "&lt;!")
+    return _CALL.sub("&lt;!", str(error))

@@ -16,17 +16,17 @@ needs_chromium = pytest.mark.skipif(not CHROMIUM.exists(), reason="Debian's pack
 
 @contextlib.asynccontextmanager
 async def browser(width: int = 1280, height: int = 800) -> AsyncIterator[Page]:
-    """A tab. An error in the page's own script fails the test."""
+    """A tab, whose context takes more of them. An error in a page's own script fails the test."""
     broken: list[str] = []
     expect.set_options(timeout=PATIENCE)
     async with async_playwright() as playwright:
         # --no-sandbox: Chromium refuses to run as root, as in containers, with it.
         chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         try:
-            tab = await chromium.new_page(viewport={"width": width, "height": height})
-            tab.set_default_timeout(PATIENCE)
-            tab.on("pageerror", lambda error: broken.append(str(error)))
-            yield tab
+            context = await chromium.new_context(viewport={"width": width, "height": height})
+            context.set_default_timeout(PATIENCE)
+            context.on("weberror", lambda error: broken.append(str(error.error)))
+            yield await context.new_page()
         finally:
             await chromium.close()
     assert broken == []

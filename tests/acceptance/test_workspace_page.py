@@ -53,10 +53,9 @@ async def test_the_whole_story_by_pressing_buttons(tmp_path: Path) -> None:
         await expect(tab.locator(".ephemeral").first).to_contain_text("Only visible to you")
 
         await _break_primary(tab)
-        headline = tab.locator("#messages .message:not(.ephemeral)", has_text="is down")
-        await headline.get_by_role("button", name="Acknowledge").click()
-        await expect(headline).to_contain_text("acknowledged")
-        await expect(headline).to_contain_text("(edited)")
+        headline = tab.locator("#messages .message:not(.ephemeral)", has_text="Outage #1 ·")
+        await expect(headline).to_contain_text("primary is down")
+        await _two_take_it_at_once(tab, headline)
 
         await headline.get_by_role("button", name="Fail over to backup").click()
         await tab.get_by_role("button", name="Not now").click()
@@ -64,10 +63,13 @@ async def test_the_whole_story_by_pressing_buttons(tmp_path: Path) -> None:
         await headline.get_by_role("button", name="Fail over to backup").click()
         await tab.get_by_role("button", name="Fail over", exact=True).click()
         await expect(headline).to_contain_text("carries its campaigns")
+        await _pause_and_resume(tab, headline)
         await expect(headline).to_contain_text("spring-sale: finished")
         await expect(headline).to_have_count(1)
 
         await _send_again(tab, headline)
+        await _heal_and_resolve(tab, headline)
+        await _an_expired_certificate_is_named(tab)
 
     taken = [*_taken(tmp_path, "primary"), *_taken(tmp_path, "backup")]
     assert len(taken) == len(set(taken))
@@ -87,6 +89,54 @@ async def _break_primary(tab: Page) -> None:
     await primary.get_by_role("button", name="Kill").click()
     await expect(primary.locator(".state")).to_contain_text("dead")
     await expect(primary.get_by_role("button", name="Heal")).to_be_enabled()
+
+
+async def _two_take_it_at_once(tab: Page, headline: Locator) -> None:
+    """Maria and Jonas press in the same moment, each in a window of their own: one has it, the other is told."""
+    other = await tab.context.new_page()
+    await other.goto(tab.url)
+    await other.get_by_label("Act as").select_option(label="Jonas (Europe/Berlin)")
+    theirs = other.locator("#messages .message:not(.ephemeral)", has_text="Outage #1 ·")
+    both = [each.get_by_role("button", name="Acknowledge") for each in (headline, theirs)]
+    buttons = [await each.element_handle() for each in both]
+    await asyncio.gather(*(button.evaluate("each => each.click()") for button in buttons))
+
+    await expect(headline).to_contain_text("(edited)")
+    await expect(headline.get_by_role("button", name="Acknowledge")).to_have_count(0)
+    for window in (tab, other):
+        await window.get_by_role("button", name=re.compile(r"\d+ repl")).click()
+        await expect(window.locator("#replies .message:not(.ephemeral)", has_text="acknowledged it.")).to_have_count(1)
+    winner = "Maria" if "@Maria" in await headline.inner_text() else "Jonas"
+    loser, lucky = (other, tab) if winner == "Maria" else (tab, other)
+    told = f"Already acknowledged by @{winner}"
+    await expect(loser.locator("#replies .ephemeral", has_text=told)).to_be_visible()
+    await expect(lucky.get_by_text(told)).to_have_count(0)
+    await other.close()
+    await tab.get_by_role("button", name="Close the thread").click()
+
+
+async def _pause_and_resume(tab: Page, headline: Locator) -> None:
+    await _type(tab, "/campaign pause spring-sale")
+    await expect(headline).to_contain_text("spring-sale: paused")
+    await _type(tab, "/campaign resume spring-sale")
+
+
+async def _heal_and_resolve(tab: Page, headline: Locator) -> None:
+    """The mail that was sent again has arrived; then the repaired relay answers, and Jonas ends the outage."""
+    await expect(tab.get_by_role("region", name="Relay backup").locator(".mails")).to_contain_text("Spring sale")
+    await tab.get_by_role("region", name="Relay primary").get_by_role("button", name="Heal").click()
+    await expect(headline).to_contain_text("primary answers again")
+    await headline.get_by_role("button", name="Resolve").click()
+    await _agree(tab)
+    await expect(headline).to_contain_text("Resolved: primary")
+    await expect(headline.get_by_role("button", name="Resolve")).to_have_count(0)
+
+
+async def _an_expired_certificate_is_named(tab: Page) -> None:
+    await tab.get_by_role("region", name="Relay backup").get_by_role("button", name="Expired certificate").click()
+    second = tab.locator("#messages .message:not(.ephemeral)", has_text="Outage #2 ·")
+    await expect(second).to_contain_text("backup is down")
+    await expect(second).to_contain_text("certificate expired at STARTTLS")
 
 
 async def _send_again(tab: Page, headline: Locator) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from bot.services import campaign_results as results
 from bot.services.campaign_results import CampaignRow, CampaignStatus, Moved
+from bot.services.words import moment
 from bot.slack.views import campaigns, replies
 from storage.models import Campaign, Hold
 from tests.gallery.scene import Scenes, each
@@ -54,7 +55,7 @@ def known(row: Campaign | None = None, **changes: Any) -> CampaignStatus:
     return CampaignStatus(campaign=row or campaign(), **(values | changes))
 
 
-HELD = "held by outage #3 since 03:12 UTC: primary is down"
+HELD = f"held by outage #3 since {moment(NIGHT, NIGHT)}: primary is down"
 DOWN = "primary is down."
 STATUSES: dict[str, CampaignStatus] = {
     "a second person has to let it begin": known(
@@ -66,12 +67,14 @@ STATUSES: dict[str, CampaignStatus] = {
     "sending, no sender": known(sender_alive=False),
     "sending, an obstacle": known(obstacle=DOWN, outage_id=3),
     "sending to one recipient": known(campaign(recipients=1), counts=counts(queued=1)),
-    "pausing": known(campaign(state="pausing"), hold="paused by <@U0MARIA> at 03:12 UTC"),
+    "pausing": known(campaign(state="pausing"), hold=f"paused by <@U0MARIA> at {moment(NIGHT, NIGHT)}"),
     "being cancelled": known(campaign(state="pausing", wish="cancelled")),
     "held by an outage": known(
         campaign(state="paused", slipped=3), hold=HELD, obstacle=DOWN, outage_id=3, rate_per_minute=None
     ),
-    "paused by a person": known(campaign(state="paused"), hold=f"paused by {MARIA} at 03:12 UTC: {HOSTILE}"),
+    "paused by a person": known(
+        campaign(state="paused"), hold=f"paused by {MARIA} at {moment(NIGHT, NIGHT)}: {HOSTILE}"
+    ),
     "scheduled, the offer ends": known(
         campaign(state="scheduled", expires_at=NIGHT + timedelta(days=2)),
         counts=counts(queued=2000),

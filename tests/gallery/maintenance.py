@@ -63,5 +63,6 @@ SCENES: Scenes = {
     "/maintenance list: empty": lambda: maintenance_replies.listing([]),
     "/maintenance list: one": lambda: maintenance_replies.listing([CARDS["planned"]]),
     "/maintenance list: all are over": lambda: maintenance_replies.listing([CARDS["over"]]),
+    "/maintenance list: 500, the second page": lambda: maintenance_replies.listing([CARDS["planned"]] * 500, page=2),
     "/maintenance list: each state": lambda: maintenance_replies.listing(list(CARDS.values())),
 }

@@ -108,6 +108,7 @@ SCENES: Scenes = {
     **each("/notice preview", notice_replies.preview, CARDS),
     "/notice list: empty": lambda: notice_replies.listing([]),
     "/notice list: one": lambda: notice_replies.listing([NoticeRow(row(outage_id=None), 1, 0)]),
+    "/notice list: 500, the second page": lambda: notice_replies.listing(ROWS[:1] * 500, page=2),
     "/notice list: each state": lambda: notice_replies.listing(ROWS),
     "/notice send": lambda: notice_replies.requested(WAITING),
     "/notice send: of no outage": lambda: notice_replies.requested(row(NoticeState.WAITING, outage_id=None)),

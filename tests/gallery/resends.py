@@ -120,6 +120,7 @@ SCENES: Scenes = {
     "/resend plan: one message of no outage": lambda: resend_replies.planned(shown(row(outage_id=None, **TINY))),
     "/resend list: empty": lambda: resend_replies.listing([]),
     "/resend list: one": lambda: resend_replies.listing(ROWS[:1]),
+    "/resend list: 500, the last page": lambda: resend_replies.listing(ROWS[:1] * 500, page=25),
     "/resend list: each state": lambda: resend_replies.listing(ROWS),
     "/resend list: being cancelled": lambda: resend_replies.listing([row("pausing", wish="cancelled", note=HOSTILE)]),
     "/resend pause": lambda: resend_replies.changed(

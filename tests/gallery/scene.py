@@ -1,6 +1,6 @@
 """A scene of the gallery: one message, modal or home tab in one state, and the text that stands for it."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
@@ -40,11 +40,12 @@ def text_of(shown: View | Payload) -> str:
         return plain(shown, resolve=NAMES.get)
     phone = mrkdwn(shown.text, resolve=NAMES.get)
     body = plain(shown.blocks, resolve=NAMES.get) if shown.blocks else ""
-    return "\n".join(part for part in (f"(phone) {phone}", body, *_questions(shown.blocks)) if part)
+    return "\n".join(part for part in (f"(phone) {phone}", body, *questions(shown)) if part)
 
 
-def _questions(blocks: Sequence[Payload]) -> Iterator[str]:
-    for block in blocks:
+def questions(shown: View | Payload) -> Iterator[str]:
+    """What each button of a message asks before it acts."""
+    for block in shown.blocks if isinstance(shown, View) else []:
         for each in block.get("elements", []):
             if ask := each.get("confirm"):
                 title, sentence = ask["title"]["text"], mrkdwn(ask["text"]["text"], resolve=NAMES.get)

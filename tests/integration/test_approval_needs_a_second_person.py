@@ -51,7 +51,7 @@ async def test_who_asked_may_take_it_back(db: Database, tmp_path: Path) -> None:
     it, resend = await planned(db, tmp_path)
     rejected = await it.resends.reject(MARIA, resend.id, resend.plan_hash)
     assert (rejected.state, rejected.note) == ("rejected", "rejected by <@U0MARIA>")
-    with pytest.raises(WrongStateError, match=r"Already rejected by <@U0MARIA> at \d\d:\d\d UTC"):
+    with pytest.raises(WrongStateError, match=r"Already rejected by <@U0MARIA> at <!date\^\d+\^{time}\|\d\d:\d\d UTC>"):
         await it.resends.approve(JOAN, resend.id, resend.plan_hash)
     assert (await it.ledger())["queued"] == 0
 

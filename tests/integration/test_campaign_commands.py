@@ -82,7 +82,7 @@ async def test_a_pause_is_a_wish_until_the_sender_confirms_it(db: Database, camp
 async def test_pausing_twice_says_who_was_first(db: Database, campaigns: Campaigns) -> None:
     await add_campaign(db, await add_server(db, "primary", 2525), 1)
     await campaigns.pause(MARIA, "spring-sale")
-    with pytest.raises(WrongStateError, match=r"paused already by <@U1>, at \d\d:\d\d UTC"):
+    with pytest.raises(WrongStateError, match=r"paused already by <@U1>, at <!date\^\d+\^{time}\|\d\d:\d\d UTC>"):
         await campaigns.pause(TOM, "spring-sale")
 
 

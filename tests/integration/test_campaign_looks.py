@@ -70,7 +70,7 @@ async def test_the_status_says_who_paused_it_and_why_it_cannot_go_on(db: Databas
     await campaigns.pause(MARIA, "spring-sale", "wrong price")
     status = await campaigns.status("spring-sale")
     assert status.hold.startswith("paused by Maria at ")
-    assert status.hold.endswith("UTC: wrong price")
+    assert status.hold.endswith("UTC>: wrong price")
     assert status.obstacle is not None
     assert status.obstacle.startswith("primary is down.")
     assert status.remaining is None

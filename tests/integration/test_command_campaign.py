@@ -65,10 +65,10 @@ async def test_the_list_has_what_is_under_way_first_in_columns(world: World) -> 
     await world.campaign(2000)
     await world.campaign(30, name="autumn", state=CampaignState.PAUSED)
     lines = (await world.type("/campaign list")).splitlines()
-    assert lines[0] == "3 campaigns: 1 sending, 1 paused and 1 finished"
+    assert lines[0] == "3 campaigns: 1 sending, 1 paused and 1 finished, all through primary"
     assert [line.split()[1] for line in lines[1:]] == ["sending", "paused", "finished"]
     assert len({line.index(" of ") for line in lines[1:] if " of 2,000" not in line}) == 1
-    assert lines[1].startswith("🟢 sending   spring-sale  0 of 2,000  primary")
+    assert lines[1].startswith("🟢 sending   spring-sale  0 of 2,000")
 
 
 async def test_a_long_list_has_pages_and_says_how_to_see_the_next(world: World) -> None:

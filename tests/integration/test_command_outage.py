@@ -112,7 +112,7 @@ async def test_what_is_closed_to_others_is_refused(world: World) -> None:
 async def test_the_second_who_takes_it_is_told_of_the_first(world: World) -> None:
     await world.type("/outage declare primary it is slow")
     assert await world.press("outage.acknowledge", 1) is None
-    sentence = r"Already acknowledged by <@U0MARIA> at \d\d:\d\d UTC\."
+    sentence = r"Already acknowledged by <@U0MARIA> at <!date\^\d+\^{time}\|\d\d:\d\d UTC>\."
     await world.press_refused("outage.acknowledge", 1, sentence, JONAS)
     await world.refused("/outage ack", sentence, JONAS)
 

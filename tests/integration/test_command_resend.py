@@ -38,7 +38,7 @@ async def test_a_plan_says_what_would_be_sent_and_how_to_take_it_back(world: Wor
     said = await world.type("/resend plan spring")
     assert "Resend 1 is planned: 200 messages. Nothing is sent yet; its card is in the channel." in said
     assert "Safe to send again" in said
-    assert "Approve: /resend approve 1 · 1 % first: /resend approve 1 canary" in said
+    assert "Approve: /resend approve 1\n1 % first: /resend approve 1 canary" in said
     assert "Take it back: /resend cancel 1" in said
     assert "Resend 1 is cancelled." in await world.type("/resend cancel")
 
@@ -58,7 +58,9 @@ async def test_the_second_person_approves_by_command(world: World) -> None:
     await world.refused("/resend approve 1", "You asked for this; somebody else must approve")
     said = await world.type("/resend approve #1", JONAS)
     assert said == "Resend 1 is approved and goes out. Stop it with /resend pause 1"
-    await world.refused("/resend approve 1", r"Already approved by <@U0JONAS> at \d\d:\d\d UTC", JONAS)
+    await world.refused(
+        "/resend approve 1", r"Already approved by <@U0JONAS> at <!date\^\d+\^{time}\|\d\d:\d\d UTC>", JONAS
+    )
 
 
 async def test_it_is_paused_resumed_and_cancelled_by_command(world: World) -> None:

@@ -113,7 +113,8 @@ async def test_updates_cause_and_eta_are_told_in_the_thread(db: Database, tmp_pa
         assert (outage.lead, outage.acknowledged_by) == ("<@U0MARIA>", "<@U0MARIA>")
         assert outage.eta is not None
         assert abs(outage.eta - now() - timedelta(hours=2)) < timedelta(minutes=1)
-        assert "Europe/Madrid" in result.text
+        in_two_hours = f"<!date^{int(outage.eta.timestamp())}^{{time}}|{outage.eta:%H:%M} UTC>"
+        assert result.text == f"Expected to be over at {in_two_hours}."
         assert (await here.said("outage.updated")) == ["<@U0BEN>: Calling the data centre"]
         assert (await here.said("outage.identified")) == ["<@U0MARIA> named the cause: A switch has died"]
         with pytest.raises(BadInputError, match="two dates"):

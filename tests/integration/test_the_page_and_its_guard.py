@@ -1,19 +1,14 @@
 """The workspace page's server: who may drive it, what it tells, and what it draws of forms and hostile text."""
 
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import aiohttp
-import pytest
 from playwright.async_api import expect
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
-from bot.demo.fakeslack import Channel, FakeSlack, User
-from bot.demo.page import Page
-from bot.demo.relays import RelayProcess
 from tests.acceptance.browser import browser, needs_chromium
+from tests.integration.page_support import Office
 from tests.unit.fakeslack_support import app_of, client_of, over_socket
 
 Json = dict[str, Any]
@@ -50,31 +45,6 @@ MODAL: Json = {
         },
     ],
 }
-
-
-class Office:
-    """A Slack with two people, a relay, and the page over them."""
-
-    def __init__(self, slack: FakeSlack, relay: RelayProcess) -> None:
-        self.slack = slack
-        self.ops: Channel = slack.add_channel("email-ops")
-        self.maria: User = slack.add_user("maria", real_name="Maria", tz="America/New_York")
-        self.jonas: User = slack.add_user("jonas", real_name="Jonas", tz="Asia/Kolkata")
-        self.relay = relay
-        self.page = Page(slack, [self.maria, self.jonas], [relay])
-
-    @property
-    def origin(self) -> str:
-        return "/".join(self.page.url.split("/")[:3])
-
-
-@pytest.fixture
-async def office(tmp_path: Path) -> AsyncIterator[Office]:
-    async with FakeSlack() as slack, RelayProcess(tmp_path / "relay.jsonl", name="primary") as relay:
-        made = Office(slack, relay)
-        async with made.page:
-            yield made
-        slack.assert_no_violations()
 
 
 async def _do(office: Office, deed: Json, **headers: str) -> tuple[int, str]:

@@ -4,18 +4,23 @@ import importlib
 import inspect
 import pkgutil
 import re
+import struct
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import CodeType
 
 import pytest
 
 from bot.slack import views
 from commands import COMMANDS
+from tests.acceptance.browser import browser, needs_chromium
 from tests.gallery import FOLDER, GROUPS, golden, problems
 from tests.gallery.page import page
+from tests.gallery.screenshots import WIDTHS, shoot
 
 SCENES = [(group, name) for group, scenes in GROUPS.items() for name in scenes]
+COLOURS = re.compile("[🔴🟠🟡🟢🔵🟣🟤⚪⚫🟥🟧🟨🟩]")
 # One thing, and its noun in the plural; what is no noun may end in s.
 ONE_OF_MANY = re.compile(
     r"(?<![\d,.#:] )(?<![\d,.#:-])\b1 (?!is\b|was\b|has\b|of\b|this\b|waits\b|goes\b|stays\b)[a-z]+s\b"
@@ -49,6 +54,12 @@ def test_nothing_of_the_code_shows_through(group: str) -> None:
         assert trace not in text.replace("<!channel>", ""), trace
 
 
+@pytest.mark.parametrize("group", GROUPS)
+def test_a_colour_is_never_the_only_sign(group: str) -> None:
+    coloured = [line for line in golden(group).splitlines() if COLOURS.search(line)]
+    assert [line for line in coloured if not re.search(r"[^\W\d_]{2}", COLOURS.split(line)[1])] == []
+
+
 def test_every_view_is_in_the_gallery() -> None:
     drawn = _drawn()
     missing = [name for name, code in _public() if code not in drawn]
@@ -64,6 +75,29 @@ def test_the_page_has_every_scene() -> None:
     assert html.count("<h2>") == len(SCENES)
     assert 'class="wrong"' not in html
     assert "<!channel>" not in html
+
+
+@needs_chromium
+async def test_a_browser_draws_a_group_as_a_desktop_and_a_phone_show_it(tmp_path: Path) -> None:
+    made = await shoot(tmp_path, {"servers": GROUPS["servers"]})
+
+    looks = {each.stem.split("-")[1]: each for each in made}
+    assert set(looks) == set(WIDTHS)
+    for look, picture in looks.items():
+        # The header of a PNG: eight octets of signature, a length, IHDR, width, height.
+        signature, width, height = struct.unpack(">8s8xII", picture.read_bytes()[:24])
+        assert (signature, width) == (b"\x89PNG\r\n\x1a\n", WIDTHS[look])
+        assert height > 500
+
+
+@needs_chromium
+async def test_everything_fits_the_width_of_a_phone_and_nothing_is_left_undrawn() -> None:
+    async with browser(width=WIDTHS["phone"], height=900) as tab:
+        await tab.set_content(page(GROUPS))
+        await tab.wait_for_selector("body[data-drawn]")
+        assert await tab.locator("article").count() == len(SCENES)
+        assert await tab.locator(".drawn:empty, .absent").count() == 0
+        assert await tab.evaluate("document.documentElement.scrollWidth") <= WIDTHS["phone"]
 
 
 def _public() -> Iterator[tuple[str, CodeType]]:

@@ -1,12 +1,14 @@
 """What people type for a name: exact, begun, ambiguous, mistyped."""
 
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from bot.errors import BadInputError, NotFoundError
 from bot.services.names import check_name, complete
-from bot.services.words import joined, moment, number
+from bot.services.words import in_utc, joined, moment, number, to_the_second
+from bot.slack.plain import mrkdwn
 
 CAMPAIGNS = ["spring-sale", "spring-news", "autumn-sale"]
 
@@ -93,7 +95,9 @@ def test_lists_and_numbers_read_as_sentences() -> None:
     assert [number(1, "recipient"), number(1240, "recipient")] == ["1 recipient", "1,240 recipients"]
 
 
-def test_a_moment_has_its_date_unless_it_is_today() -> None:
-    now = datetime(2026, 5, 3, 12, 0, tzinfo=UTC)
-    assert moment(now, now) == "12:00 UTC"
-    assert moment(now - timedelta(days=1), now) == "2 May 2026 at 12:00 UTC"
+def test_a_moment_is_on_the_readers_clock_and_has_its_date_unless_it_is_near() -> None:
+    now, madrid = datetime(2026, 5, 3, 22, 30, tzinfo=UTC), ZoneInfo("Europe/Madrid")
+    near, far = moment(now + timedelta(hours=3), now), moment(now - timedelta(days=1), now)
+    assert [mrkdwn(near, zone=madrid), mrkdwn(far, zone=madrid)] == ["03:30", "00:30 on May 3, 2026"]
+    assert [in_utc(near), in_utc(far)] == ["01:30 UTC", "22:30 on 2026-05-02 UTC"]
+    assert mrkdwn(to_the_second(now), zone=madrid) == "00:30:00"

@@ -186,7 +186,7 @@ def test_each_state_has_its_words(state: OutageState, title: str, word: str) -> 
 def test_the_next_step_follows_the_state() -> None:
     recovered = outage(state=OutageState.MONITORING, acknowledged_at=AT, acknowledged_by="Ana", recovered_at=AT)
 
-    assert "presses Acknowledge" in read(views.headline(headline()))
+    assert "takes it with Acknowledge or /outage ack" in read(views.headline(headline()))
     assert "resume the campaigns, then resolve" in read(
         views.headline(headline(recovered, actions=("outage.resume", "outage.resolve")))
     )

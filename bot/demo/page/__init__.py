@@ -3,6 +3,6 @@
 Served on loopback only, below a path that holds a random token; no build step, nothing from elsewhere.
 """
 
-from bot.demo.page.server import Page
+from bot.demo.page.server import STATIC, Page
 
-__all__ = ["Page"]
+__all__ = ["STATIC", "Page"]

@@ -29,6 +29,15 @@ class Deeds:
                 _check(await self._slack.close_view(me, self._view(me, deed["view"])))
             case "home":
                 _check(await self._slack.open_home(me))
+            case "shortcut":
+                target = self._target(me, deed) if deed.get("ts") else None
+                _check(await self._slack.shortcut(me, deed["callback"], target))
+            case "react":
+                use = self._slack.react if deed["on"] else self._slack.unreact
+                _check(await use(me, self._target(me, deed), deed["name"]))
+            case "pin":
+                pin = self._slack.pin if deed["on"] else self._slack.unpin
+                _check(await pin(me, self._target(me, deed)))
             case "relay":
                 await self._panel.behave(deed["name"], deed["how"])
                 self._slack.workspace.changed()
@@ -47,14 +56,21 @@ class Deeds:
         await self._slack.say(me, channel, text, thread_of=thread)
 
     async def _click(self, me: User, deed: Json) -> None:
-        target: Message | View
-        if deed.get("view"):
-            target = self._view(me, deed["view"])
-        else:
-            target = self._message(me, self._channel(me, deed["channel"]), deed["ts"])
+        target = self._view(me, deed["view"]) if deed.get("view") else self._target(me, deed)
         # An edit names anew the blocks that have no name of their own: the button may still be there.
         block = next((each["block_id"] for each in target.blocks if each["block_id"] == deed["block"]), None)
-        _check(await self._slack.click(me, target, deed["action"], value=deed.get("value"), block_id=block))
+        action, value = deed["action"], deed.get("value")
+        try:
+            delivery = await self._slack.click(me, target, action, value=value, block_id=block)
+        except PersonCannotError:
+            if isinstance(target, View):
+                raise
+            # The message was edited in this moment: Slack hands the app what was pressed on the old one.
+            delivery = await self._slack.click(me, target, action, value=value, stale=True)
+        _check(delivery)
+
+    def _target(self, me: User, deed: Json) -> Message:
+        return self._message(me, self._channel(me, deed["channel"]), deed["ts"])
 
     def _channel(self, me: User, identity: str) -> Channel:
         channel = self._slack.workspace.channels[identity]

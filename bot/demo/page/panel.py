@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from bot.demo.fakeslack.workspace import Json
-from bot.demo.relays import Fault, RelayProcess, cut, goodbye, hang, refuse, reply, slow
+from bot.demo.relays import Fault, RelayProcess, cut, expired, garbage, goodbye, hang, refuse, reply, slow
 
 _SHOWN = 3
 
@@ -21,8 +21,10 @@ _BEHAVIOURS: Mapping[str, tuple[str, Callable[[], Sequence[Fault]]]] = {
     "hang": ("hanging: connections open, no answers", lambda: [hang("any")]),
     "421": ("shutting down: 421 to everybody", lambda: [goodbye()]),
     "refuse": ("refusing connections", lambda: [refuse()]),
+    "tls": ("TLS broken: no handshake after STARTTLS", lambda: [garbage()]),
+    "expired": ("certificate expired an hour ago", lambda: [expired()]),
     "cut": (
-        "cutting: takes every third message and ends the connection before it says so",
+        "cutting: takes every third message, and hangs up before it says so",
         lambda: [cut("dot", accepted=True, every=3)],
     ),
 }

@@ -9,6 +9,7 @@ import hmac
 import json
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,19 +20,24 @@ from bot.demo.fakeslack import FakeSlack, PersonCannotError, User
 from bot.demo.fakeslack.workspace import Json
 from bot.demo.page.deeds import Deeds
 from bot.demo.page.panel import Panel
-from bot.demo.page.snapshot import seen_by
+from bot.demo.page.shortcuts import Shortcut
+from bot.demo.page.snapshot import picture_type, seen_by
 from bot.demo.relays import RelayProcess
 from bot.errors import BotError
 from bot.slack.plain import EMOJI
 
+STATIC = Path(__file__).parent / "static"
+"""The page itself, as a browser takes it."""
 _FILES = {
-    name: (Path(__file__).parent / "static" / name, kind)
+    name: (STATIC / name, kind)
     for name, kind in {
         "index.html": "text/html",
         "style.css": "text/css",
         "app.js": "text/javascript",
         "kit.js": "text/javascript",
         "markup.js": "text/javascript",
+        "menu.js": "text/javascript",
+        "modal.js": "text/javascript",
     }.items()
 }
 _HEADERS = {
@@ -50,8 +56,15 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Page:
     """An async context manager. While `note` says something it is shown, and nobody can press anything."""
 
-    def __init__(self, slack: FakeSlack, people: Sequence[User], relays: Sequence[RelayProcess]) -> None:
+    def __init__(
+        self,
+        slack: FakeSlack,
+        people: Sequence[User],
+        relays: Sequence[RelayProcess],
+        shortcuts: Sequence[Shortcut] = (),
+    ) -> None:
         self.note = ""
+        self._shortcuts = shortcuts
         self._slack = slack
         self._people = {each.id: each for each in people}
         self._panel = Panel(relays)
@@ -70,6 +83,7 @@ class Page:
         application.router.add_get("/{token}/", self._file)
         application.router.add_get("/{token}/emoji", self._emoji)
         application.router.add_get("/{token}/changes", self._changes)
+        application.router.add_get("/{token}/file/{id}", self._upload)
         application.router.add_post("/{token}/do", self._do)
         application.router.add_get("/{token}/{file}", self._file)
         self._runner = web.AppRunner(application, handler_cancellation=True, access_log=None, shutdown_timeout=1.0)
@@ -110,6 +124,15 @@ class Page:
     async def _emoji(self, _request: web.Request) -> web.StreamResponse:
         return web.json_response(dict(EMOJI), headers=_HEADERS)
 
+    async def _upload(self, request: web.Request) -> web.StreamResponse:
+        """A file that the bot sent; only pictures are shown in the page, all else is for saving."""
+        stored = self._slack.workspace.files.get(request.match_info["id"])
+        if stored is None or stored["content"] is None:
+            raise web.HTTPNotFound(text="There is no such file.")
+        kind = picture_type(stored["name"])
+        headers = _HEADERS if kind else {**_HEADERS, "Content-Disposition": "attachment"}
+        return web.Response(body=stored["content"], content_type=kind or "application/octet-stream", headers=headers)
+
     async def _changes(self, request: web.Request) -> web.StreamResponse:
         """Server-sent events: a snapshot at once, and another whenever one looks different."""
         me = self._people.get(request.query.get("as", "")) or next(iter(self._people.values()))
@@ -129,7 +152,8 @@ class Page:
 
     def _snapshot(self, me: User) -> Json:
         seen = seen_by(self._slack, me, list(self._people.values()))
-        return {**seen, "relays": self._panel.shown(), "note": self.note}
+        shortcuts = [asdict(each) for each in self._shortcuts]
+        return {**seen, "shortcuts": shortcuts, "relays": self._panel.shown(), "note": self.note}
 
     async def _news(self) -> None:
         """Returns after the next change, or after a glance's time; never sooner than a breath."""

@@ -1,5 +1,6 @@
 """What one person sees of the workspace, as JSON."""
 
+import mimetypes
 from collections.abc import Sequence
 
 from bot.demo.fakeslack import Channel, FakeSlack, Message, User, View
@@ -7,6 +8,7 @@ from bot.demo.fakeslack.workspace import Json
 
 _MOST = 200
 """Messages of a channel that are shown, the newest."""
+_PICTURES = {"image/png", "image/jpeg", "image/gif", "image/webp"}
 
 
 def seen_by(slack: FakeSlack, me: User, people: Sequence[User]) -> Json:
@@ -21,7 +23,7 @@ def seen_by(slack: FakeSlack, me: User, people: Sequence[User]) -> Json:
         "groups": {each.id: each.handle for each in workspace.usergroups.values()},
         "connected": slack.open_sockets > 0,
         "channels": [_channel(each, me, slack) for each in channels],
-        "modal": _view(modals[-1]) if modals else None,
+        "modal": _view(modals[-1]) | {"depth": len(modals)} if modals else None,
         "home": _view(home) if home else None,
     }
 
@@ -41,11 +43,11 @@ def _channel(channel: Channel, me: User, slack: FakeSlack) -> Json:
         "name": channel.name,
         "kind": channel.kind,
         "archived": channel.archived,
-        "messages": [_message(each, slack, own) for each in shown[-_MOST:]],
+        "messages": [_message(each, slack, me, own) for each in shown[-_MOST:]],
     }
 
 
-def _message(message: Message, slack: FakeSlack, own: Sequence[Message]) -> Json:
+def _message(message: Message, slack: FakeSlack, me: User, own: Sequence[Message]) -> Json:
     replies = [*message.thread, *(each for each in own if each.parent is message)]
     replies.sort(key=lambda each: each.ts)
     return {
@@ -60,9 +62,23 @@ def _message(message: Message, slack: FakeSlack, own: Sequence[Message]) -> Json
         "parent": message.parent.ts if message.parent else None,
         "about": slack.plain(message.parent).splitlines()[0] if message.broadcast and message.parent else "",
         "pinned": message.pinned,
-        "reactions": {name: len(users) for name, users in message.reactions.items()},
-        "replies": [_message(each, slack, ()) for each in replies],
+        "reactions": [
+            {"name": name, "count": len(users), "mine": me.id in users} for name, users in message.reactions.items()
+        ],
+        "files": [_file(each) for each in message.files],
+        "replies": [_message(each, slack, me, ()) for each in replies],
     }
+
+
+def _file(file: Json) -> Json:
+    shown = {name: file[name] for name in ("id", "name", "title", "size")}
+    return shown | {"image": picture_type(file["name"]) is not None}
+
+
+def picture_type(name: str) -> str | None:
+    """The media type of a picture that a browser may draw; an SVG could carry a script, so it is none."""
+    kind, _ = mimetypes.guess_type(name)
+    return kind if kind in _PICTURES else None
 
 
 def _view(view: View) -> Json:

@@ -28,23 +28,29 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--no-pipelining", action="store_true")
     parser.add_argument("--certificate", type=Path, help="PEM file; switches STARTTLS on")
     parser.add_argument("--key", type=Path, help="PEM file, when the key is not in the certificate's file")
+    parser.add_argument("--expired", type=Path, help="PEM file with key, shown when its expiry is the fault")
     parser.add_argument("--login", metavar="USER:PASSWORD", help="switches AUTH on")
     return parser.parse_args(words)
 
 
 def _profile(options: argparse.Namespace) -> Profile:
-    tls = None
-    if options.certificate:
-        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        tls.load_cert_chain(options.certificate, options.key)
     user, _, password = (options.login or "").partition(":")
     return Profile(
         name=options.name,
         pipelining=not options.no_pipelining,
-        tls=tls,
+        tls=_context(options.certificate, options.key),
+        expired_tls=_context(options.expired),
         credentials={user: password} if user else {},
         keep_messages=False,
     )
+
+
+def _context(certificate: Path | None, key: Path | None = None) -> ssl.SSLContext | None:
+    if certificate is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    return context
 
 
 async def _serve(options: argparse.Namespace) -> None:

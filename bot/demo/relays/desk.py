@@ -23,7 +23,10 @@ _HEADER = {
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """What a relay offers. `size` in octets. With `tls`, AUTH is offered only once the line is encrypted."""
+    """What a relay offers. `size` in octets. With `tls`, AUTH is offered only once the line is encrypted.
+
+    `expired_tls` is shown instead of `tls` while that is the fault; without it the fault changes nothing.
+    """
 
     name: str = "relay"
     pipelining: bool = True
@@ -31,6 +34,7 @@ class Profile:
     size: int = 35 * 1024 * 1024
     tls: ssl.SSLContext | None = None
     implicit_tls: bool = False
+    expired_tls: ssl.SSLContext | None = None
     credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
     keep_messages: bool = True
     keep_bodies: bool = False

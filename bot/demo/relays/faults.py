@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any, Literal, TypedDict, Unpack, cast
 
 Stage = Literal["connect", "greeting", "ehlo", "starttls", "auth", "mail", "rcpt", "data", "body", "dot", "quit", "any"]
-Action = Literal["refuse", "reply", "hang", "cut", "slow", "endless", "garbage"]
+Action = Literal["refuse", "reply", "hang", "cut", "slow", "endless", "garbage", "expired"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +112,11 @@ def endless(stage: Stage, *, accepted: bool = False, **aim: Unpack[Aim]) -> Faul
 def garbage(**aim: Unpack[Aim]) -> Fault:
     """Says it is ready for TLS, then sends something that is no handshake."""
     return Fault(stage="starttls", action="garbage", **aim)
+
+
+def expired(**aim: Unpack[Aim]) -> Fault:
+    """Encrypts with a certificate whose time is over; the relay must have one."""
+    return Fault(stage="starttls", action="expired", **aim)
 
 
 class _Armed:

@@ -38,6 +38,7 @@ class Line(asyncio.Protocol):
         self._deaf = False
         self._gone = False
         self._secure = False
+        self._expired = False
         self._handshake: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -148,6 +149,9 @@ class Line(asyncio.Protocol):
             case "garbage":
                 self._say((b"" if self._profile.implicit_tls else b"220 2.0.0 Ready for TLS\r\n") + _GARBAGE)
                 self._close()
+            case "expired":
+                self._expired = True
+                proceed()
             case "hang":
                 self._fall_silent()
             case "endless":
@@ -187,6 +191,8 @@ class Line(asyncio.Protocol):
         self._handshake = self._loop.create_task(self._shake_hands(context, then))
 
     async def _shake_hands(self, context: ssl.SSLContext, then: Callable[[], None]) -> None:
+        if self._expired:
+            context = self._profile.expired_tls or context
         try:
             transport = await self._loop.start_tls(self._transport, self, context, server_side=True)
         except OSError:

@@ -38,6 +38,7 @@ class RelayProcess:
         pipelining: bool = True,
         certificate: Path | None = None,
         key: Path | None = None,
+        expired: Path | None = None,
         login: tuple[str, str] | None = None,
     ) -> None:
         self.log = log
@@ -47,6 +48,7 @@ class RelayProcess:
         self._options = [] if pipelining else ["--no-pipelining"]
         self._options += ["--certificate", str(certificate)] if certificate else []
         self._options += ["--key", str(key)] if key else []
+        self._options += ["--expired", str(expired)] if expired else []
         self._options += ["--login", ":".join(login)] if login else []
         self._holder: socket.socket | None = None
         self._process: Process | None = None

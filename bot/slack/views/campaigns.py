@@ -45,7 +45,10 @@ def listing(rows: Sequence[CampaignRow], state: str | None = None, page: int = 1
     delivered = aligned([row.counts[DeliveryStatus.DELIVERED] for row in chosen])
     recipients = aligned([row.recipients for row in chosen])
     progress = [f"{one} of {all_}" for one, all_ in zip(delivered, recipients, strict=True)]
-    lines = [_row(row, share) for row, share in zip(chosen, progress, strict=True)]
+    ways = {_through(row) for row in chosen}
+    if len(ways) == 1 and len(chosen) > 1:
+        title += f", all through {ways.pop()}"
+    lines = [_row(row, share, through=bool(ways)) for row, share in zip(chosen, progress, strict=True)]
     return replies.table(title, lines, f"/campaign list {state or ''}".rstrip(), page)
 
 
@@ -53,7 +56,12 @@ def _told(by_state: Counter[str]) -> str:
     return joined([f"{by_state[state]:,} {state}" for state in _LOOKS if by_state[state]])
 
 
-def _row(row: CampaignRow, progress: str) -> tuple[str, ...]:
+def _through(row: CampaignRow) -> str:
+    return row.carrier if row.carrier == row.server else f"{row.carrier} for {row.server}"
+
+
+def _row(row: CampaignRow, progress: str, *, through: bool) -> tuple[str, ...]:
+    """The server is left out where it is the same for all: on a phone each column counts."""
     counts = row.counts
     failed = counts[DeliveryStatus.FAILED_TEMPORARY] + counts[DeliveryStatus.FAILED_PERMANENT]
     unknown = counts[DeliveryStatus.UNKNOWN]
@@ -61,12 +69,11 @@ def _row(row: CampaignRow, progress: str) -> tuple[str, ...]:
     held = {Hold.OUTAGE: "by outage", Hold.MAINTENANCE: "for maintenance"}.get(Hold(row.hold or Hold.PERSON))
     rest = [held] if held and stopped else []
     rest += [f"{failed:,} failed"] * bool(failed) + [f"{unknown:,} unknown"] * bool(unknown)
-    through = row.carrier if row.carrier == row.server else f"{row.carrier} for {row.server}"
     return (
         f"{_LOOKS[CampaignState(row.state)]} {row.state}",
         row.name,
         progress,
-        through,
+        *([_through(row)] if through else []),
         ", ".join(rest),
     )
 

@@ -10,7 +10,7 @@ from bot.slack.views import replies
 from bot.slack.views.timeline import safe
 
 _SENTENCE = 600
-_LINES = 30
+_LINES = 20
 _SIGNS = {"fail": "🔴 *fail*", "warn": "🟡 *warn*", "ok": "🟢 ok"}
 _LEVELS = ("fail", "warn", "ok")
 
@@ -23,8 +23,9 @@ def report(findings: Sequence[Finding]) -> View:
     ordered = sorted(findings, key=lambda each: _LEVELS.index(each.level))
     title = _title(findings)
     lines = [_line(each) for each in ordered[:_LINES]]
-    view = replies.listed(title, lines, len(ordered), "holdfast check in the terminal")
-    foot = blocks.context("The same in the terminal, for scripts as well: holdfast check, holdfast check --json")
+    view = replies.listed(title, lines, "")
+    more = f"{len(ordered) - len(lines):,} more, and the same" if len(ordered) > len(lines) else "The same"
+    foot = blocks.context(f"{more} in the terminal, for scripts as well: holdfast check, holdfast check --json")
     return View(view.text, [*view.blocks, foot])
 
 

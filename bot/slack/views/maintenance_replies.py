@@ -30,13 +30,14 @@ def proposed(status: MaintenanceStatus) -> View:
     return View(shown.text, [*shown.blocks, blocks.context(f"{confirm} · Drop it: /maintenance cancel {number}")])
 
 
-def listing(rows: Sequence[MaintenanceStatus]) -> View:
-    """`/maintenance list`: what is under way or ahead in order, then the newest that are over."""
+def listing(rows: Sequence[MaintenanceStatus], page: int = 1) -> View:
+    """`/maintenance list`: what is under way or ahead in order, then the newest that are over, a page at a time."""
     if not rows:
         return View("No maintenance is planned. Plan one: /maintenance schedule SERVER WHEN for HOW LONG")
     ahead = sum(row.window.state not in {MaintenanceState.ENDED, MaintenanceState.CANCELLED} for row in rows)
     title = f"{count(ahead, 'maintenance window')} under way or ahead" if ahead else "No maintenance is planned"
-    return replies.listed(title, [_row(row) for row in rows], len(rows), "call one off with /maintenance cancel ID")
+    hint = "Call one off: /maintenance cancel ID"
+    return replies.listed(title, [_row(row) for row in rows], "/maintenance list", page, hint)
 
 
 def _row(row: MaintenanceStatus) -> str:

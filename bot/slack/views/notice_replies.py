@@ -22,12 +22,12 @@ _LOOKS = {
 }
 
 
-def listing(rows: Sequence[NoticeRow]) -> View:
-    """`/notice list`: the newest first."""
+def listing(rows: Sequence[NoticeRow], page: int = 1) -> View:
+    """`/notice list`: the newest first, a page at a time."""
     if not rows:
         return View("No notice was drafted yet: /notice draft TEXT")
     title = f"{count(len(rows), 'notice')}, the newest first"
-    return replies.listed(title, [_row(row) for row in rows], len(rows), "see one with /notice preview ID")
+    return replies.listed(title, [_row(row) for row in rows], "/notice list", page, "See one: /notice preview ID")
 
 
 def _row(row: NoticeRow) -> str:
@@ -51,7 +51,7 @@ def preview(status: NoticeStatus) -> View:
     if status.notice.state != NoticeState.DRAFT:
         return replies.without_buttons(card.card(status), *_hints(status))
     shown = card.preview(status)
-    return View(shown.text, [*shown.blocks, blocks.context(" · ".join(_hints(status)))])
+    return View(shown.text, [*shown.blocks, blocks.context("\n".join(_hints(status)))])
 
 
 def _hints(status: NoticeStatus) -> list[str]:

@@ -116,7 +116,7 @@ def _failed(shown: Headline) -> str:
     by_monitor = outage.title == f"{shown.servers[0].name} is down" if shown.servers else False
     said = "" if by_monitor else f"*Declared:* {safe(blocks.clip(outage.title, _LONG_TEXT))}\n"
     reply = _reply(outage)
-    what = f"*Failed:* `{escape(reply)}` on {servers}" if reply else f"*Seen:* no probe of {servers} has failed"
+    what = f"*Failed:* {blocks.code(reply)} on {servers}" if reply else f"*Seen:* no probe of {servers} has failed"
     times = "once" if outage.recurrences == 1 else blocks.count(outage.recurrences, "time")
     again = f" It failed again {times} since." if outage.recurrences else ""
     return f"{said}{what}.{again}"
@@ -214,7 +214,7 @@ def _next(shown: Headline) -> str:
     if outage.state == OutageState.RESOLVED:
         return "plan the resend of what was lost." if "outage.plan" in actions else _undecided(shown, _OVER)
     if outage.acknowledged_at is None:
-        return "somebody presses Acknowledge, so that the others can sleep."
+        return "somebody takes it with Acknowledge or /outage ack, so that the others can sleep."
     if outage.recovered_at is not None:
         if "outage.resume" in actions:
             return "resume the campaigns, then resolve."
@@ -353,7 +353,7 @@ def _story(shown: OutageSummary, lasted: str) -> list[str]:
         f"*Lasted:* {lasted}" + (f", with {blocks.count(outage.recurrences, 'recurrence')}" * bool(outage.recurrences))
     ]
     if reply:
-        lines.append(f"*Failed:* `{escape(reply)}`")
+        lines.append(f"*Failed:* {blocks.code(reply)}")
     lines.append(f"*Cause:* {safe(blocks.clip(outage.cause, _LONG_TEXT)) if outage.cause else 'not named'}")
     if outage.resolution:
         lines.append(f"*Resolved:* {safe(blocks.clip(outage.resolution, _LONG_TEXT))}")

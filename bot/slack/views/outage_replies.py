@@ -12,7 +12,6 @@ from storage.models import OutageState, Timeline
 
 _TITLE = 120
 _ENTRY = 400
-_ENTRIES = 40
 
 _LOOKS = {
     OutageState.OPEN: "🔴",
@@ -32,13 +31,13 @@ def declared(result: OutageResult) -> View:
     return replies.said(f"{result.text} Take it with /outage ack {number}. {undo}")
 
 
-def listing(rows: Sequence[OutageRow]) -> View:
-    """`/outage list`: the unresolved first."""
+def listing(rows: Sequence[OutageRow], page: int = 1) -> View:
+    """`/outage list`: the unresolved first, a page at a time."""
     if not rows:
         return View("There has been no outage. Declare one with: /outage declare SERVER TEXT")
     unresolved = sum(row.outage.state != OutageState.RESOLVED for row in rows)
     title = f"{count(unresolved, 'unresolved outage')}, the newest first" if unresolved else "No outage is open."
-    return replies.listed(title, [_row(row) for row in rows], len(rows), "see one with /outage status #ID")
+    return replies.listed(title, [_row(row) for row in rows], "/outage list", page, "See one: /outage status #ID")
 
 
 def _row(row: OutageRow) -> str:
@@ -74,20 +73,16 @@ def status(shown: Headline) -> View:
     return replies.without_buttons(card.headline(shown), *hints)
 
 
-def timeline(shown: OutageTimeline) -> View:
-    """`/outage timeline`: the oldest first; of a long one its latest entries."""
+def timeline(shown: OutageTimeline, page: int = 1) -> View:
+    """`/outage timeline`: in the order of time; of a long one its latest page, and the way to what was earlier."""
     outage, total = shown.outage, len(shown.entries)
     title = f"Outage #{outage.id}: {count(total, 'entry', 'entries')}"
     if not total:
         return View(f"Nothing has happened in outage #{outage.id} yet.")
-    latest = shown.entries[-_ENTRIES:]
-    earlier = total - len(latest)
-    lines = [_entry(row) for row in latest]
-    first = [f"_{earlier:,} earlier ones are left out; its thread has them all._"] if earlier else []
-    return replies.listed(title, [*first, *lines], len(first) + len(lines), "its thread has them all")
+    return replies.latest(title, [_entry(row) for row in shown.entries], f"/outage timeline #{outage.id}", page)
 
 
-def actions(shown: ActionList) -> View:
+def actions(shown: ActionList, page: int = 1) -> View:
     """`/outage actions`: what is still to be done, then what is done."""
     outage, total = shown.outage, len(shown.items)
     if not total:
@@ -98,7 +93,8 @@ def actions(shown: ActionList) -> View:
         if open_ones
         else (f"Outage #{outage.id}: all of {count(total, 'action')} done")
     )
-    made = replies.listed(title, [_action(each) for each in shown.items], total, "its timeline has them all")
+    lines = [_action(each) for each in shown.items]
+    made = replies.listed(title, lines, f"/outage actions #{outage.id}", page)
     hint = [blocks.context("When one is done: /outage done NUMBER")] if open_ones else []
     return View(made.text, [*made.blocks, *hint])
 

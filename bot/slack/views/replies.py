@@ -15,6 +15,7 @@ _TEXT_MAX = 3_800
 _MESSAGE_MAX = 9_000
 _CHUNK = 2_800
 _PAGE = 40
+_LINES = 20  # of markup: each may take three lines on a phone
 
 
 def said(text: str) -> View:
@@ -37,16 +38,16 @@ def table(title: str, rows: Sequence[Sequence[str]], command: str, page: int = 1
     cells = [[clip(cell, _CELL_MAX) for cell in row] for row in rows]
     widths = [max(map(len, column), default=0) for column in zip(*cells, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
-    pages = _pages([_code(line) for line in lines])
+    pages = _pages([_code(line) for line in lines], _PAGE)
     number = min(max(page, 1), len(pages))
     shown = [blocks.section(f"```\n{chunk}\n```") for chunk in _chunks(pages[number - 1])]
     return View(title, [blocks.section(f"*{title}*"), *shown, *_foot([len(each) for each in pages], number, command)])
 
 
-def _pages(lines: Sequence[str]) -> list[list[str]]:
+def _pages(lines: Sequence[str], most: int) -> list[list[str]]:
     pages, left = [], list(lines)
     while left:
-        kept = _fitting(left[:_PAGE])
+        kept = _fitting(left[:most])
         pages.append(kept)
         left = left[len(kept) :]
     return pages
@@ -60,16 +61,33 @@ def _foot(sizes: Sequence[int], number: int, command: str) -> list[Block]:
     return [blocks.context(f"{first:,} to {last:,} of {sum(sizes):,} · {way}")]
 
 
-def listed(title: str, lines: Sequence[str], total: int, more: str) -> View:
-    """One line of markup each, as many as fit; for what shows times, which code cannot."""
-    kept = _fitting(lines)
-    return View(title, [blocks.section(f"*{title}*"), *_sections(kept), *_more(total - len(kept), more)])
+def listed(title: str, lines: Sequence[str], command: str, page: int = 1, hint: str = "") -> View:
+    """One line of markup each, a page of them; for what shows times, which code cannot. Pages are those of `table`."""
+    pages = _pages(lines, _LINES)
+    number = min(max(page, 1), len(pages))
+    foot = _foot([len(each) for each in pages], number, command)
+    told = [blocks.context(hint)] if hint else []
+    return View(title, [blocks.section(f"*{title}*"), *_sections(pages[number - 1]), *foot, *told])
+
+
+def latest(title: str, lines: Sequence[str], command: str, page: int = 1) -> View:
+    """Lines of markup in the order of time, the last page of them first: what is new is what is looked for."""
+    pages = _pages(lines[::-1], _PAGE)
+    number = min(max(page, 1), len(pages))
+    made = [blocks.section(f"*{title}*")]
+    if number < len(pages):
+        earlier = sum(map(len, pages[number:]))
+        made.append(blocks.context(f"{earlier:,} earlier: {command} {number + 1}"))
+    made += _sections(pages[number - 1][::-1])
+    if number > 1:
+        made.append(blocks.context(f"Later: {command} {number - 1}"))
+    return View(title, made)
 
 
 def without_buttons(view: View, *hints: str) -> View:
     """A live card as an answer: it is not edited later, so commands stand in the place of its buttons."""
     kept = [block for block in view.blocks if block["type"] != "actions"]
-    told = [blocks.context(" · ".join(hints))] if hints else []
+    told = [blocks.context("\n".join(hints))] if hints else []
     return View(view.text, [*kept, *told])
 
 
@@ -109,7 +127,3 @@ def _chunks(lines: Sequence[str]) -> list[str]:
 
 def _sections(lines: Sequence[str]) -> list[Block]:
     return [blocks.section(chunk) for chunk in _chunks(lines)]
-
-
-def _more(left_out: int, more: str) -> list[Block]:
-    return [blocks.context(f"and {left_out:,} more: {more}")] if left_out > 0 else []

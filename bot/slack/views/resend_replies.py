@@ -61,12 +61,12 @@ def changed(resend: Resend, did: str, undo: str = "") -> View:
     return replies.said(f"Resend {resend.id} {did} {undo}".rstrip())
 
 
-def listing(rows: Sequence[Resend]) -> View:
-    """`/resend list`: the newest first."""
+def listing(rows: Sequence[Resend], page: int = 1) -> View:
+    """`/resend list`: the newest first, a page at a time."""
     if not rows:
         return View("No resend has been planned yet: /resend plan")
     title = f"{count(len(rows), 'resend')}, the newest first"
-    return replies.listed(title, [_row(row) for row in rows], len(rows), "see one with /resend status ID")
+    return replies.listed(title, [_row(row) for row in rows], "/resend list", page, "See one: /resend status ID")
 
 
 def _row(row: Resend) -> str:

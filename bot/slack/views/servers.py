@@ -27,6 +27,7 @@ _LOOKS = {
     Health.UP.value: "🟢",
 }
 _ORDER = {state: place for place, state in enumerate(_LOOKS)}
+_SECURITY = {"none": "no TLS", "starttls": "STARTTLS", "tls": "TLS from the start"}
 
 
 def listing(rows: Sequence[ServerRow], page: int = 1) -> View:
@@ -106,12 +107,12 @@ def status(row: ServerRow) -> View:
     line = f"{row.name} {_phrase(row)}"
     body = [f"{_LOOKS[row.state]} *{escape(row.name)}* {safe(_phrase(row))}"]
     if row.failure:
-        body.append(f"*Failed:* `{escape(clip(row.failure, _LONG_TEXT)).replace('`', chr(39))}`")
+        body.append(f"*Failed:* {blocks.code(clip(row.failure, _LONG_TEXT))}")
     if row.outage is not None:
         body.append(f"It is part of outage #{row.outage.id}: /outage status #{row.outage.id}")
     facts = [
         ("Address", escape(address(row))),
-        ("Security", server.tls if server.tls != "none" else "no TLS"),
+        ("Security", _SECURITY.get(server.tls, server.tls)),
         ("Last looked at", _looked(row)),
         ("Backup", escape(row.backup) if row.backup else "none"),
         ("Connections", f"at most {server.max_connections:,}"),

@@ -2,7 +2,9 @@
 // Only what changed is drawn anew, so that nobody loses their place, their focus or half a sentence.
 
 import { draw } from "./kit.js";
-import { el, mrkdwn, useEmoji } from "./markup.js";
+import { el, mrkdwn, shortNames, useEmoji } from "./markup.js";
+import { openMenu } from "./menu.js";
+import { drawModal, useModal } from "./modal.js";
 
 const $ = (id) => document.getElementById(id);
 const HOME = "home";
@@ -63,6 +65,7 @@ function hush() {
 // Drawing
 
 function show(snapshot) {
+  const before = state.snapshot?.me.id;
   state.snapshot = snapshot;
   state.place ??= snapshot.channels.find((each) => each.kind === "channel")?.id;
   const here = snapshot.channels.find((each) => each.id === state.place);
@@ -75,7 +78,10 @@ function show(snapshot) {
   middle();
   thread();
   relays();
-  modal();
+  drawModal(snapshot.modal);
+  $("shortcuts").hidden = !snapshot.shortcuts.some((each) => !each.message);
+  // Each person has a home of their own, and Slack says so to the app when it is opened.
+  if (state.place === HOME && before !== snapshot.me.id) tell({ do: "home" });
 }
 
 function eyes() {
@@ -86,18 +92,28 @@ function eyes() {
 
 const looks = new WeakMap();
 
+function alike(box, action) {
+  return [...box.querySelectorAll(`[data-action="${CSS.escape(action)}"]`)];
+}
+
+// Where the focus is: on which action, and the how manieth of those that are named so.
+function spot(box, element) {
+  const action = element.dataset.action;
+  return action ? { action, index: alike(box, action).indexOf(element) } : null;
+}
+
 // Replaces the children that look different from last time; focus stays on the same action.
 function update(box, wanted) {
   const old = new Map([...box.children].map((each) => [each.dataset.key, each]));
   const kept = wanted.map(({ key, look, make }) => {
     const known = old.get(key);
     if (known && looks.get(known) === look) return known;
-    const focused = known?.contains(document.activeElement) ? document.activeElement.dataset.action : null;
+    const focused = known?.contains(document.activeElement) ? spot(known, document.activeElement) : null;
     const made = make();
     made.dataset.key = key;
     looks.set(made, look);
     if (known) known.replaceWith(made);
-    if (focused) made.querySelector(`[data-action="${CSS.escape(focused)}"]`)?.focus();
+    if (focused) alike(made, focused.action)[focused.index]?.focus();
     return made;
   });
   const stay = new Set(kept);
@@ -115,9 +131,12 @@ function people() {
   $("people").value = me.id;
 }
 
+function nameOf(channel) {
+  return `${{ channel: "#", group: "🔒", im: "✉", mpim: "✉" }[channel.kind]} ${channel.name}`;
+}
+
 function channels() {
-  const sign = { channel: "#", group: "🔒", im: "✉", mpim: "✉" };
-  const rooms = state.snapshot.channels.map((each) => ({ id: each.id, name: `${sign[each.kind]} ${each.name}` }));
+  const rooms = state.snapshot.channels.map((each) => ({ id: each.id, name: nameOf(each) }));
   rooms.push({ id: HOME, name: "⌂ Holdfast Home" });
   update($("channels"), rooms.map((room) => ({
     key: room.id,
@@ -148,7 +167,7 @@ function middle() {
     return;
   }
   const channel = channels.find((each) => each.id === state.place);
-  $("title").textContent = `# ${channel.name}`;
+  $("title").textContent = nameOf(channel);
   const low = box.scrollHeight - box.scrollTop - box.clientHeight < 40;
   const place = channel.id;
   update(box, channel.messages.map((each) => ({
@@ -156,10 +175,25 @@ function middle() {
     look: JSON.stringify([each, me.id, state.thread === each.ts, clock()]),
     make: () => message(each, channel, { replies: true }),
   })));
-  if (!channel.messages.length) {
-    box.append(el("p", { className: "hint" }, "Nothing here yet. Type /campaign start spring-sale below, and break a relay while it goes out."));
-  }
+  if (!channel.messages.length) box.append(welcome());
   if (low) box.scrollTop = box.scrollHeight;
+}
+
+// The newcomer's first minute.
+function welcome() {
+  const begin = el("button", {
+    type: "button", className: "primary", onclick: () => tell({ do: "write", channel: state.place, text: "/campaign start spring-sale" }),
+  }, "Start spring-sale");
+  const step = (...words) => el("li", {}, ...words);
+  return el("section", { className: "welcome", "aria-label": "What to try" },
+    el("h3", {}, "A mail outage, in your hands"),
+    el("p", {}, "This is a Slack with the real Holdfast in it, and two real mail servers. Nothing leaves this machine."),
+    el("ol", {},
+      step("Send a campaign: ", begin),
+      step("While it goes out, break ", el("strong", {}, "primary"), " in the panel of the mail relays: ", el("em", {}, "Kill"), " is the rudest."),
+      step("Holdfast tells you here. Press ", el("em", {}, "Acknowledge"), ", then ", el("em", {}, "Fail over to backup"), "."),
+      step("Type ", el("code", {}, "/resend plan"), " for what was lost, and act as ", el("strong", {}, "Jonas"), " to approve it: nobody approves their own.")),
+    el("p", { className: "hint" }, "Every command: /holdfast help"));
 }
 
 // Dates such as "today" change at midnight, and are drawn again then.
@@ -197,7 +231,8 @@ function message(shown, channel, { replies }) {
   const head = el("p", { className: "who" },
     el("strong", {}, shown.user), shown.bot ? el("span", { className: "app" }, "APP") : null,
     el("time", {}, time), shown.pinned ? el("span", {}, "📌 pinned") : null,
-    shown.edited ? el("span", { className: "hint" }, "(edited)") : null);
+    shown.edited ? el("span", { className: "hint" }, "(edited)") : null,
+    shown.ephemeral ? null : moreButton(shown, channel, time));
   const body = el("div", { className: "body" }, head);
   if (shown.ephemeral) body.prepend(el("p", { className: "only" }, "👁 Only visible to you"));
   if (replies && shown.parent) body.append(broadcastNote(shown));
@@ -206,11 +241,55 @@ function message(shown, channel, { replies }) {
     const inside = each.blocks ? draw(each.blocks, seen, hands) : [mrkdwn(each.text ?? each.fallback ?? "", seen)];
     body.append(el("div", { className: "attachment" }, ...inside));
   }
-  const reactions = Object.entries(shown.reactions);
-  if (reactions.length) body.append(el("p", { className: "reactions" }, ...reactions.map(([name, count]) => el("span", {}, mrkdwn(`:${name}: ${count}`, seen)))));
+  body.append(...shown.files.map(file));
+  if (shown.reactions.length) body.append(reactions(shown, channel));
   if (replies && !shown.parent && !shown.ephemeral) body.append(threadButton(shown));
   const avatar = el("span", { className: shown.bot ? "avatar bot" : "avatar", "aria-hidden": "true" }, shown.user[0]);
   return el("article", { className: shown.ephemeral ? "message ephemeral" : "message", "aria-label": `${shown.user}, ${time}` }, avatar, body);
+}
+
+function file(shown) {
+  const size = shown.size < 1024 ? `${shown.size} bytes` : `${Math.ceil(shown.size / 1024).toLocaleString("en-US")} KB`;
+  const link = el("a", { href: `file/${shown.id}`, download: shown.name }, shown.name);
+  const image = shown.image ? el("img", { src: `file/${shown.id}`, alt: shown.title }) : null;
+  return el("div", { className: "file" }, el("p", {}, "📄 ", link, el("span", { className: "hint" }, ` ${size}`)), image);
+}
+
+function reactions(shown, channel) {
+  const chip = ({ name, count, mine }) => el("button", {
+    type: "button", className: "reaction", "aria-pressed": String(mine), "data-action": `react-${name}`,
+    "aria-label": `${name}, ${count}: ${mine ? "take yours off" : "add yours"}`,
+    onclick: () => tell({ do: "react", channel: channel.id, ts: shown.ts, name, on: !mine }),
+  }, shortNames(`:${name}:`), ` ${count}`);
+  return el("p", { className: "reactions" }, ...shown.reactions.map(chip));
+}
+
+const PUSHPIN = "round_pushpin";
+
+function moreButton(shown, channel, time) {
+  return el("button", {
+    type: "button", className: "more", "data-action": "more", "aria-haspopup": "menu",
+    "aria-label": `More for this message of ${shown.user}, ${time}`,
+    onclick: (event) => openMenu(event.currentTarget, messageItems(shown, channel)),
+  }, "⋯");
+}
+
+function messageItems(shown, channel) {
+  const here = { channel: channel.id, ts: shown.ts };
+  const pushed = shown.reactions.some((each) => each.name === PUSHPIN && each.mine);
+  return [
+    { text: pushed ? "Take your 📍 off" : "React with 📍", act: () => tell({ do: "react", ...here, name: PUSHPIN, on: !pushed }) },
+    { text: shown.pinned ? "Unpin from the channel" : "Pin to the channel", act: () => tell({ do: "pin", ...here, on: !shown.pinned }) },
+    ...state.snapshot.shortcuts.filter((each) => each.message).map((each) => ({
+      text: each.name, hint: "Holdfast", act: () => tell({ do: "shortcut", callback: each.callback, ...here }),
+    })),
+  ];
+}
+
+function globalItems() {
+  return state.snapshot.shortcuts.filter((each) => !each.message).map((each) => ({
+    text: each.name, hint: each.about, act: () => tell({ do: "shortcut", callback: each.callback }),
+  }));
 }
 
 function broadcastNote(shown) {
@@ -239,7 +318,7 @@ function relays() {
 
 const BREAKS = [
   ["full", "Full disk"], ["slow", "Slow"], ["hang", "Hang"], ["421", "421"],
-  ["refuse", "Refuse"], ["cut", "Cut"], ["kill", "Kill"],
+  ["refuse", "Refuse"], ["tls", "TLS broken"], ["expired", "Expired certificate"], ["cut", "Cut"], ["kill", "Kill"],
 ];
 
 function relay(shown) {
@@ -249,13 +328,14 @@ function relay(shown) {
     className: how === "heal" && shown.level === "bad" ? "primary" : how === "kill" ? "danger" : "",
     onclick: () => tell({ do: "relay", name: shown.name, how }),
   }, words);
-  const mails = shown.last.map((each) => el("li", {},
-    el("time", {}, at.format(new Date(each.at))), " ", el("span", {}, each.subject), el("br"), el("small", {}, `to ${each.to}`)));
+  const mails = shown.last.map((each) => el("li", { title: `${each.subject} to ${each.to}` },
+    el("time", {}, at.format(new Date(each.at))), " ", el("span", {}, each.to), el("br"), el("small", {}, each.subject)));
   return el("section", { className: "relay", "aria-label": `Relay ${shown.name}` },
-    el("h3", {}, shown.name, " ", el("small", {}, shown.address)),
+    el("h3", {}, shown.name, " ", el("small", {}, shown.address), button(["heal", "Heal"])),
     el("p", { className: `state ${shown.level}` }, `${shown.level === "good" ? "✔" : "✖"} ${shown.state}`),
     el("p", {}, el("strong", { className: "taken" }, shown.taken.toLocaleString("en-US")), " messages taken"),
-    el("div", { className: "breaks" }, ...BREAKS.map(button), button(["heal", "Heal"])),
+    el("div", { className: "breaks", role: "group", "aria-label": `Break ${shown.name}` },
+      el("span", { className: "hint" }, "Break:"), ...BREAKS.map(button)),
     mails.length ? el("ul", { className: "mails" }, ...mails) : el("p", { className: "hint" }, "No mail has arrived yet."));
 }
 
@@ -282,58 +362,6 @@ function agreed(asked) {
     box.onclose = () => done(box.returnValue === "yes");
   });
 }
-
-// Modals
-
-let drawn = "";
-let fields = new Map();
-
-function modal() {
-  const shown = state.snapshot.modal;
-  const box = $("modal");
-  const look = shown ? JSON.stringify([shown.id, shown.hash, shown.errors]) : "";
-  if (look === drawn) return;
-  const before = drawn && shown && JSON.parse(drawn)[1] === shown.hash ? written() : null;
-  drawn = look;
-  if (!shown) {
-    box.close();
-    return;
-  }
-  fields = new Map();
-  const hands = { press: (element, block, value) => press(element, { view: shown.id, block }, value), errors: shown.errors, fields };
-  $("modal-title").textContent = shown.title.text;
-  $("modal-blocks").replaceChildren(...draw(shown.blocks, eyes(), hands));
-  before?.forEach(([id, value]) => { if ($(id)) $(id).value = value; });
-  $("modal-close").textContent = shown.close?.text ?? "Cancel";
-  $("modal-submit").textContent = shown.submit?.text ?? "";
-  $("modal-submit").hidden = !shown.submit;
-  if (!box.open) box.showModal();
-  box.querySelector("[aria-invalid]")?.focus();
-}
-
-// When only errors were added, what was typed stays.
-function written() {
-  return [...$("modal-blocks").querySelectorAll("[id^=field-]")].map((each) => [each.id, each.value]);
-}
-
-function closeModal() {
-  if (state.snapshot.modal) tell({ do: "close", view: state.snapshot.modal.id });
-}
-
-$("modal-form").addEventListener("submit", (event) => {
-  event.preventDefault();
-  const values = {};
-  for (const [key, read] of fields) {
-    const value = read();
-    if (value !== undefined) values[key] = value;
-  }
-  tell({ do: "submit", view: state.snapshot.modal.id, values });
-});
-$("modal-close").onclick = closeModal;
-$("modal").addEventListener("cancel", (event) => {
-  event.preventDefault();
-  closeModal();
-});
 
 // The rest of the controls
 
@@ -362,5 +390,7 @@ $("people").onchange = () => {
   listen();
 };
 
+$("shortcuts").onclick = (event) => openMenu(event.currentTarget, globalItems());
+useModal({ eyes, tell, press });
 useEmoji(await (await fetch("emoji")).json());
 listen();

@@ -47,10 +47,24 @@ const BLOCKS = {
       ...(block.actions ?? []).map((each) => element(each, block, seen, hands))),
   container: (block, seen, hands) =>
     el("div", {}, el("strong", {}, textOf(block.title, seen)), ...draw(block.child_blocks ?? [], seen, hands)),
+  carousel: (block, seen, hands) => el("div", { tabIndex: 0, "aria-label": "Cards" }, ...draw(block.elements, seen, hands)),
+  video: (block) => el("div", {},
+    el("a", { href: block.title_url ?? block.video_url, target: "_blank", rel: "noopener noreferrer" }, `▶ ${block.title.text}`),
+    el("p", { className: "hint" }, `Video: ${block.alt_text}`)),
+  plan: (block, seen, hands) => el("div", {}, el("strong", {}, block.title), ...draw(block.tasks ?? [], seen, hands)),
+  task_card: (block) => {
+    const signs = { pending: "○ to do", in_progress: "◐ under way", complete: "✔ done", error: "✖ failed" };
+    return el("p", {}, el("strong", {}, block.title), ` ${signs[block.status] ?? ""}`);
+  },
 };
 
 function unknown(block) {
-  return el("p", { className: "hint" }, `(a block of type ${block.type}, which this page does not draw)`);
+  return absent(`Slack shows a block of type ${block.type} here`);
+}
+
+// What the page does not draw stands where it would be, so that nobody looks for a mistake in the app.
+function absent(words) {
+  return el("p", { className: "absent" }, `⬚ ${words}; this page does not.`);
 }
 
 function input(block, seen, hands) {
@@ -65,9 +79,11 @@ function input(block, seen, hands) {
   }
   if (block.optional) label.append(el("span", { className: "hint" }, " (optional)"));
   const said = error ? el("p", { className: "error", id: `error-${block.block_id}` }, `⚠ ${error}`) : null;
-  if (said && control) {
-    control.setAttribute("aria-invalid", "true");
-    control.setAttribute("aria-describedby", said.id);
+  const main = control ?? field.querySelector("input") ?? field;
+  if (!block.optional && control) control.required = true;
+  if (said) {
+    main.setAttribute("aria-invalid", "true");
+    main.setAttribute("aria-describedby", said.id);
   }
   return el("div", {}, label, field, said, block.hint ? el("p", { className: "hint" }, shortNames(block.hint.text)) : null);
 }
@@ -108,7 +124,7 @@ function richWord(word, seen) {
 
 function element(given, block, seen, hands) {
   const make = ELEMENTS[given.type] ?? choosers(given.type);
-  if (!make) return el("span", { className: "hint" }, `(${given.type})`);
+  if (!make) return absent(ABSENT[given.type] ?? `Slack shows an element of type ${given.type} here`);
   const made = make(given, block, seen, hands);
   made.dataset.action = given.action_id ?? "";
   return made;
@@ -132,11 +148,11 @@ const ELEMENTS = {
   },
   static_select: (given, block, seen, hands) => chooser(options(menu(given), given, label(given)), given, block, hands),
   users_select: (given, block, seen, hands) =>
-    chooser(list(menu(given), seen.people, label(given), given.initial_user), given, block, hands),
+    chooser(list(menu(given), seen.people, label(given), given.initial_users ?? [given.initial_user]), given, block, hands),
   channels_select: (given, block, seen, hands) =>
-    chooser(list(menu(given), seen.channels, label(given), given.initial_channel), given, block, hands),
+    chooser(list(menu(given), seen.channels, label(given), given.initial_channels ?? [given.initial_channel]), given, block, hands),
   conversations_select: (given, block, seen, hands) =>
-    chooser(list(menu(given), seen.channels, label(given), given.initial_conversation), given, block, hands),
+    chooser(list(menu(given), seen.channels, label(given), given.initial_conversations ?? [given.initial_conversation]), given, block, hands),
   checkboxes: (given, block, seen, hands) => boxes(given, block, seen, hands, "checkbox"),
   radio_buttons: (given, block, seen, hands) => boxes(given, block, seen, hands, "radio"),
   datepicker: (given, block, seen, hands) => moment(given, block, hands, "date", given.initial_date),
@@ -155,9 +171,15 @@ const ELEMENTS = {
     written(el("input", { type: "number", min: given.min_value, max: given.max_value, step: given.is_decimal_allowed ? "any" : "1" }), given, block, hands),
 };
 ELEMENTS.workflow_button = ELEMENTS.button;
+const ABSENT = {
+  external_select: "Slack lets people search a list of the app's here",
+  multi_external_select: "Slack lets people search a list of the app's here",
+  rich_text_input: "Slack has a field for formatted text here",
+  file_input: "Slack lets people choose files here",
+};
 
 function choosers(type) {
-  const single = type.startsWith("multi_") ? ELEMENTS[type.slice(6)] : null;
+  const single = type.startsWith("multi_") && !ABSENT[type] ? ELEMENTS[type.slice(6)] : null;
   return single ? (given, block, seen, hands) => single({ ...given, many: true }, block, seen, hands) : null;
 }
 
@@ -182,7 +204,7 @@ function options(select, given, first) {
 
 function list(select, choices, first, initial) {
   if (!select.multiple) select.append(el("option", { value: "" }, first));
-  select.append(...choices.map((each) => el("option", { value: each.id, selected: each.id === initial }, each.name)));
+  select.append(...choices.map((each) => el("option", { value: each.id, selected: initial.includes(each.id) }, each.name)));
   return select;
 }
 
@@ -190,6 +212,7 @@ function list(select, choices, first, initial) {
 function keep(control, given, block, hands, read) {
   const key = block.type === "input" ? block.block_id : given.action_id;
   hands.fields?.set(key, read);
+  control.dataset.keep = `${block.block_id}/${given.action_id}`;
   const acts = block.type !== "input" || block.dispatch_action;
   if (acts) control.addEventListener("change", () => {
     const value = read();
