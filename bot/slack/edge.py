@@ -286,8 +286,9 @@ class Edge:
             _log.warning("a refusal is not in the audit log", error=str(failure))
 
     async def _actor(self, payload: Json) -> Actor:
-        team = payload.get("team_id") or payload.get("workspace_id")
-        return await self._people.actor(payload["user_id"], payload.get("user_name", ""), team)
+        return await self._people.actor(
+            payload["user_id"], payload.get("user_name", ""), payload.get("team_id"), payload.get("workspace_id")
+        )
 
     async def _run(self, arrival: Arrival) -> View | None:
         payload = arrival.payload

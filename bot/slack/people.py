@@ -30,12 +30,17 @@ class People:
     def __init__(self, workspaces: Workspaces) -> None:
         self._workspaces = workspaces
         self._known: dict[tuple[str | None, str], _Known] = {}
+        self._teams: dict[str, str] = {}
 
-    async def actor(self, user_id: str, name: str = "", team: str | None = None) -> Actor:
+    async def actor(
+        self, user_id: str, name: str = "", team: str | None = None, asked_in: str | None = None
+    ) -> Actor:
         """The person with this id. `name` is what the request called them, for when Slack cannot be asked; `team` is
-        the workspace that the request says they are of.
+        the workspace that the request says they are of; a reaction does not say it, and then it is their profile's.
+        `asked_in` is the workspace that the request came from.
         """
-        person = await self._person(user_id, name, team)
+        person = await self._person(user_id, name, team or asked_in)
+        team = team or self._teams.get(user_id) or asked_in
         if team and await self._is_elsewhere(team):
             return replace(person, outsider=True)
         return replace(person, workspace=self._workspaces.name(team))
@@ -71,6 +76,8 @@ class People:
         answer = await self._workspaces.of(team).users_info(user=user_id)
         user = answer["user"]
         profile = user.get("profile", {})
+        if user.get("team_id") and not user.get("enterprise_user"):  # an organisation's people are of many workspaces
+            self._teams[user_id] = user["team_id"]
         name = profile.get("display_name") or user.get("real_name") or user.get("name") or user_id
         return Actor(id=user_id, name=name, zone=_zone(user.get("tz")))
 
