@@ -57,4 +57,4 @@ COMMAND = _Holdfast(
 )
 
 ACTIONS: dict[str, ClickHandler] = {}
-"""It has no buttons."""
+"""Those that belong to no card are in commands/asking.py."""

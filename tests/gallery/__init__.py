@@ -8,7 +8,7 @@ noun, and a new noun a line in GROUPS.
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.gallery import answers, campaigns, maintenance, notices, outages, resends, servers
+from tests.gallery import answers, asking, campaigns, maintenance, notices, outages, resends, servers
 from tests.gallery.scene import Scenes, problems, text_of
 
 GROUPS: Mapping[str, Scenes] = {
@@ -19,6 +19,7 @@ GROUPS: Mapping[str, Scenes] = {
     "notices": notices.SCENES,
     "maintenance": maintenance.SCENES,
     "answers": answers.SCENES,
+    "asking": asking.SCENES,
 }
 FOLDER = Path(__file__).parents[1] / "data" / "gallery"
 
