@@ -1,5 +1,6 @@
 """What is wide or final shows what it hits and asks; Confirm acts once, and only on what was shown."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -13,7 +14,7 @@ from bot.clock import now
 from bot.services.bundle import build
 from storage.db import Database
 from storage.models import Campaign, CampaignState
-from tests.command_world import GUEST, JONAS, World, command_world
+from tests.command_world import GUEST, JONAS, MARIA, World, command_world
 from tests.seeds import settings_for
 
 SYSOP = Actor("sysop", "sysop", source="terminal")
@@ -57,6 +58,16 @@ async def test_pausing_all_names_what_it_hits_and_acts_once(world: World) -> Non
     said = await world.press("holdfast.confirm", number, JONAS) or ""
     assert said.startswith("Carried out by @U0MARIA at ")
     assert await states(world) == {"sending"}
+
+
+async def test_of_two_who_confirm_at_the_same_moment_one_is_told_of_the_other(world: World) -> None:
+    await world.type("/campaign cancel spring-sale")
+    number = world.button("holdfast.confirm")
+    both = (world.press("holdfast.confirm", number, who) for who in (MARIA, JONAS))
+    said = [str(each) for each in await asyncio.gather(*both, return_exceptions=True)]
+    assert sum(each.startswith("Cancelling spring-sale") for each in said) == 1
+    told = next(each for each in said if not each.startswith("Cancelling"))
+    assert "Carried out by" in told or "is being cancelled already by" in told
 
 
 async def test_never_mind_changes_nothing_and_is_an_answer(world: World) -> None:

@@ -1,5 +1,6 @@
 """Undo reverses exactly what one deed changed, once, for a while, and leaves alone what has changed since."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -12,7 +13,7 @@ from bot.demo.relays import refuse
 from bot.services.bundle import build
 from storage.db import Database
 from storage.models import Campaign, Hold, Server
-from tests.command_world import GUEST, JONAS, World, command_world
+from tests.command_world import GUEST, JONAS, MARIA, World, command_world
 from tests.seeds import settings_for
 
 
@@ -76,6 +77,14 @@ async def test_it_is_undone_once_by_whoever_is_first(world: World) -> None:
     said = await world.press("holdfast.undo", number, JONAS) or ""
     assert said.startswith("The pause of news and spring-sale was undone already by @U0MARIA, at ")
     assert (await row(world, "news")).state == "pausing"
+
+
+async def test_two_who_undo_at_the_same_moment_undo_it_once(world: World) -> None:
+    await world.type("/campaign pause all now")
+    number = world.button("holdfast.undo")
+    said = await asyncio.gather(*(world.press("holdfast.undo", number, who) for who in (MARIA, JONAS)))
+    assert sum((each or "").startswith("Undone. news and spring-sale go on.") for each in said) == 1
+    assert sum("was undone already by" in (each or "") for each in said) == 1
 
 
 async def test_it_can_be_undone_for_half_an_hour_also_after_a_restart(world: World, tmp_path: Path) -> None:
