@@ -33,7 +33,7 @@ def actions(commands: Mapping[str, Handler]) -> dict[str, ClickHandler]:
             return replace(await ask(services, click.actor, question.line, plan, come), instead=True)
         return await _carry_out(services, click, number, command, call)
 
-    return {"ask.confirm": confirmed, "ask.drop": _dropped, "undo.press": _undone}
+    return {"holdfast.confirm": confirmed, "holdfast.drop": _dropped, "holdfast.undo": _undone}
 
 
 async def _carry_out(services: Services, click: Click, number: int, command: Command, call: Call) -> View:

@@ -29,8 +29,10 @@ _PERSON = re.compile(r"@[UW][A-Z0-9]+", re.ASCII)
 _UNSEEN = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 _OPENING = {'"': '"', "“": "”", "„": "“", "«": "»"}
 _NUMBER = re.compile(r"#?(\d{1,9})", re.ASCII)
-DRY_RUN = frozenset({"dry-run", "--dry-run", "—dry-run", "dryrun"})
-"""The last word that makes any command a rehearsal. Phones and Slack turn two hyphens into a dash."""
+DRY_RUN = frozenset({"dry-run", "--dry-run", "—dry-run", "–dry-run", "dryrun"})
+"""The last word that makes any command a rehearsal. Phones turn two hyphens into a dash."""
+_DRY_RUN_APART = re.compile(r"(\S+\s+)?(\S+\s+)?dry\s+run\s*", re.IGNORECASE)
+"""`pause spring-sale dry run`: nobody means that as a reason. In a longer text the two words may be what is said."""
 HURRY = frozenset({"now", "yes"})
 """The last word that skips the question."""
 _SHOWN = 60
@@ -166,7 +168,7 @@ class Command:
 
     async def __call__(self, services: Services, call: Call) -> View:
         """Raises BadInputError for words that it does not know, besides what the services raise."""
-        text, dry = without_last(call.words, DRY_RUN)
+        text, dry = rehearsed(call.words)
         call = replace(call, words=text)
         typed, rest = split(text)
         if (typed or self.empty).casefold() in {"help", "?"}:
@@ -250,6 +252,15 @@ async def ask(services: Services, actor: Actor, line: str, plan: Plan, come: Col
     if actor.source == "slack":
         number = (await services.asking.ask(actor, line, plan)).id
     return views.question(plan, number, tidy(line), settings.question_expires_after, settings.undo_expires_after, come)
+
+
+def rehearsed(text: str) -> tuple[str, bool]:
+    """The text without the word that makes it a dry run, and whether there was one."""
+    if text.strip().casefold() in DRY_RUN:
+        return "", True
+    if _DRY_RUN_APART.fullmatch(text.lstrip()):
+        return text.rstrip().rsplit(maxsplit=2)[0] if len(text.split()) > 2 else "", True
+    return without_last(text, DRY_RUN)
 
 
 def without_last(text: str, words: Collection[str]) -> tuple[str, bool]:

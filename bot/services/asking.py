@@ -46,8 +46,10 @@ class Asking:
             expires_at=at + self._within,
         )
         async with self._db.transaction() as tx:
+            await questions.add(tx, question)
+            # Afterwards: SQLite gives the number of a last row that is gone to the next one, and buttons carry it.
             await questions.forget(tx, at - _KEEP)
-            return await questions.add(tx, question)
+        return question
 
     async def waiting(self, question_id: int) -> Question:
         """The question, while it can be answered. Raises TooLateError, with who was first, and NotFoundError."""

@@ -1,6 +1,6 @@
 """What starting, pausing, resuming and cancelling campaigns would do."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bot.access import Access, Actor
 from bot.clock import now
@@ -10,6 +10,8 @@ from bot.services.words import number
 from storage.campaigns import Placed
 from storage.db import Database, Tx
 from storage.models import CampaignState
+
+_MOST_REASONS = 3
 
 
 class CampaignPlans:
@@ -48,7 +50,7 @@ class CampaignPlans:
         self._access.require(actor, "campaign.resume")
         async with self._db.read() as tx:
             found, refused = await targets.to_resume(tx, word, now(), lock=False)
-            facts = [*await _facts(tx, found), *(f"{name} stays paused. {why}" for name, why in refused.items())]
+            facts = [*await _facts(tx, found), *_refused(refused)]
         deed = "campaign.resume_all" if targets.is_all(word) else "campaign.resume"
         names = _names(found)
         if not found:
@@ -75,6 +77,13 @@ async def _facts(tx: Tx, found: Sequence[Placed]) -> list[str]:
     through = sorted({each.carrier.name for each in found})
     said = f"{waiting} still to go, through {' and '.join(through) if len(through) < 3 else f'{len(through)} servers'}."
     return [said, *which(_names(found))]
+
+
+def _refused(refused: Mapping[str, str]) -> list[str]:
+    """The first ones with their reasons: of many the reason is the same."""
+    shown = [f"{name} stays paused. {why}" for name, why in list(refused.items())[:_MOST_REASONS]]
+    more = len(refused) - len(shown)
+    return [*shown, f"{number(more, 'campaign')} more would stay paused."] if more > 0 else shown
 
 
 def _names(found: Sequence[Placed]) -> list[str]:

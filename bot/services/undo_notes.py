@@ -17,9 +17,11 @@ async def keep(
     tx: Tx, deed: str, what: str, actor: Actor, at: datetime, within: timedelta, data: Mapping[str, Any]
 ) -> int:
     """Note how it was before. Returns the number by which it can be undone: /holdfast undo NUMBER."""
-    await undos.forget(tx, at - KEEP)
     note = Undo(deed=deed, what=what, data=dict(data), done_by=actor.mention, done_at=at, expires_at=at + within)
-    return (await undos.add(tx, note)).id
+    await undos.add(tx, note)
+    # Afterwards: SQLite gives the number of a last row that is gone to the next one, and buttons carry it.
+    await undos.forget(tx, at - KEEP)
+    return note.id
 
 
 def words(undo_id: int | None) -> str:

@@ -32,9 +32,7 @@ class People:
         self._known: dict[tuple[str | None, str], _Known] = {}
         self._teams: dict[str, str] = {}
 
-    async def actor(
-        self, user_id: str, name: str = "", team: str | None = None, asked_in: str | None = None
-    ) -> Actor:
+    async def actor(self, user_id: str, name: str = "", team: str | None = None, asked_in: str | None = None) -> Actor:
         """The person with this id. `name` is what the request called them, for when Slack cannot be asked; `team` is
         the workspace that the request says they are of; a reaction does not say it, and then it is their profile's.
         `asked_in` is the workspace that the request came from.

@@ -52,7 +52,7 @@ async def _all_of_it_from_the_terminal(office: Workplace) -> None:
     assert "#1" in await office.terminal("/outage list")
     await office.terminal("/outage ack")
     assert "held" in await office.terminal("/campaign status spring-sale")
-    await office.terminal("/server failover primary")
+    await office.terminal("/server failover primary now")
     await office.state(campaign_id, CampaignState.FINISHED)
     await office.probes_see("primary")
     await office.primary.heal()

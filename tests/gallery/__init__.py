@@ -22,6 +22,7 @@ from tests.gallery import (
     outages,
     resends,
     roles,
+    second_person,
     servers,
 )
 from tests.gallery.scene import Scenes, problems, text_of
@@ -35,11 +36,13 @@ GROUPS: Mapping[str, Scenes] = {
     "maintenance": maintenance.SCENES,
     "home": home.SCENES,
     "roles": roles.SCENES,
+    "second_person": second_person.SCENES,
     "catchup": catchup.SCENES,
     "deciding": deciding.SCENES,
     "checks": checks.SCENES,
     "forms": forms.SCENES,
     "answers": answers.SCENES,
+    "asking": asking.SCENES,
 }
 FOLDER = Path(__file__).parents[1] / "data" / "gallery"
 

@@ -47,14 +47,14 @@ STATES: dict[str, ServerRow] = {
 MANY = [row(f"server-{number:03}", "up" if number % 3 else "down") for number in range(1, 501)]
 
 SAID: dict[str, str] = {
-    "drain": results.drain_text("primary", "backup", ["spring-sale"], [], ""),
-    "drain, two campaigns": results.drain_text("primary", "backup", ["spring-sale", "welcome"], [], ""),
-    "drain, no backup": results.drain_text("primary", None, [], ["spring-sale"], "It has no backup."),
-    "drain, nothing was sending": results.drain_text("primary", "backup", [], [], ""),
-    "failover": results.failover_text("primary", "backup", ["spring-sale"], ["spring-sale"]),
-    "failover, no campaign": results.failover_text("primary", "backup", [], []),
-    "restore": results.restore_text("primary", ["spring-sale", "welcome"], ["welcome"]),
-    "restore, no campaign": results.restore_text("primary", [], []),
+    "drain": results.drain_text("primary", "backup", ["spring-sale"], [], "", 12),
+    "drain, two campaigns": results.drain_text("primary", "backup", ["spring-sale", "welcome"], [], "", 12),
+    "drain, no backup": results.drain_text("primary", None, [], ["spring-sale"], "It has no backup.", 12),
+    "drain, nothing was sending": results.drain_text("primary", "backup", [], [], "", 12),
+    "failover": results.failover_text("primary", "backup", ["spring-sale"], ["spring-sale"], 12),
+    "failover, no campaign": results.failover_text("primary", "backup", [], [], 12),
+    "restore": results.restore_text("primary", ["spring-sale", "welcome"], ["welcome"], 12),
+    "restore, no campaign": results.restore_text("primary", [], [], 12),
 }
 
 SCENES: Scenes = {

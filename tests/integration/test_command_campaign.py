@@ -29,7 +29,7 @@ async def test_pause_and_resume_say_what_they_did_and_how_to_undo_it(world: Worl
     campaign = await world.campaign()
     said = await world.type("/campaign pau spring the price is <wrong> &amp; old")
     assert "Pausing spring-sale, with 10 recipients still to go." in said
-    assert said.endswith("Undo it with /campaign resume spring-sale")
+    assert said.endswith("Undo it with /holdfast undo 1\n[Undo]")
     assert await world.state(campaign) == "pausing"
     await world.confirm(campaign)
     assert "the price is <wrong> & old" in await world.type("/campaign status spring-sale")
@@ -48,8 +48,8 @@ async def test_a_reason_as_long_as_slack_lets_one_type_is_kept_and_shown_in_shor
 async def test_all_campaigns_are_paused_and_resumed_at_once(world: World) -> None:
     await world.campaign()
     await world.campaign(name="news")
-    assert "Pausing news and spring-sale, with 20 recipients" in await world.type("/campaign pause all power cut")
-    assert "news and spring-sale go on" in await world.type("/campaign resume all")
+    assert "Pausing news and spring-sale, with 20 recipients" in await world.type("/campaign pause all power cut now")
+    assert "news and spring-sale go on" in await world.type("/campaign resume all now")
 
 
 async def test_a_campaign_is_started_and_cancelled(world: World) -> None:
@@ -57,7 +57,7 @@ async def test_a_campaign_is_started_and_cancelled(world: World) -> None:
     said = await world.type("/campaign start spring-sale")
     assert "spring-sale is being sent to 10 recipients through primary." in said
     assert "Stop it with /campaign pause spring-sale" in said
-    assert "This cannot be undone" in await world.type("/campaign cancel spring-sale")
+    assert "This cannot be undone" in await world.type("/campaign cancel spring-sale now")
 
 
 async def test_the_list_has_what_is_under_way_first_in_columns(world: World) -> None:

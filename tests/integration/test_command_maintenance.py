@@ -34,7 +34,7 @@ async def test_a_window_is_shown_in_every_clock_and_confirmed(world: World) -> N
     assert "No maintenance is planned" in await world.type("/maintenance list")
     said = await world.press("maintenance.confirm", 1) or ""
     assert "The maintenance of primary is planned" in said
-    assert "Undo it with /maintenance cancel 1" in said
+    assert "Undo it with /holdfast undo 1" in said
     await world.press_refused("maintenance.confirm", 1, "Window 1 is planned already", JONAS)
     listed = await world.type("/maintenance list")
     assert listed.startswith("1 maintenance window under way or ahead")

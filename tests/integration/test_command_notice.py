@@ -59,7 +59,7 @@ async def test_a_notice_goes_out_when_the_second_person_approves(world: World) -
     assert "Notice 1 is approved and goes out." in await world.type("/notice approve 1", JONAS)
     await world.refused("/notice approve 1", "Already approved by <@U0JONAS>", JONAS)
     assert "🟢 sending  1 · 0 of 10 recipients delivered" in await world.type("/notice list")
-    assert "is stopping; its card says how many got it" in await world.type("/notice cancel")
+    assert "is stopping; its card says how many got it" in await world.type("/notice cancel now")
     await world.refused("/notice cancel", "cancels notice 1 already", JONAS)
 
 

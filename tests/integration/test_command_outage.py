@@ -121,12 +121,12 @@ async def test_its_buttons_pause_fail_over_resume_and_resolve_once(world: World)
     await world.type("/outage declare primary it is slow")
     campaign = await world.campaign()
     said = await world.press("outage.pause", 1) or ""
-    assert said == "Paused: spring-sale. Each is confirmed in the thread. Undo it with /campaign resume spring-sale"
+    assert said == "Paused: spring-sale. Each is confirmed in the thread. Undo it with /holdfast undo 1\n[Undo]"
     await world.press_refused("outage.pause", 1, "Paused already: spring-sale", JONAS)
     await world.confirm(campaign)
     said = await world.press("outage.failover", 1) or ""
     assert "primary is failed over to backup" in said
-    assert "Undo it with /server restore primary" in said
+    assert "Undo it with /holdfast undo" in said
     await world.press_refused("outage.failover", 1, "failed over to backup already by <@U0MARIA>", JONAS)
     assert await world.state(campaign) == "sending"
     await world.press_refused("outage.resume", 1, "Outage #1 holds no campaign")
@@ -141,7 +141,7 @@ async def test_its_button_resumes_what_it_holds_when_the_server_is_back(world: W
     async with world.db.transaction() as tx:
         await tx.execute(update(Server).where(Server.id == world.primary).values(health="up"))
     said = await world.press("outage.resume", 1) or ""
-    assert said == "spring-sale goes on. Undo it with /campaign pause spring-sale"
+    assert said == "spring-sale goes on. Undo it with /holdfast undo 1\n[Undo]"
     assert await world.state(campaign) == "sending"
 
 

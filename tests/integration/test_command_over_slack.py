@@ -1,9 +1,12 @@
 """Commands and buttons through the real Bolt and SDK, over Socket Mode, against the strict fake Slack."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from sqlalchemy import select
 
 import commands
 from bot.demo.fakeslack import Channel, FakeSlack, Message, User
@@ -11,6 +14,7 @@ from bot.services.bundle import Services, build
 from bot.slack.cards import CARDS
 from bot.slack.edge import Edge
 from storage.db import Database
+from storage.models import Timeline
 from tests.integration import slack_support
 from tests.integration.slack_support import announcing, web_client
 from tests.seeds import add_campaign, add_server
@@ -97,3 +101,29 @@ async def test_a_window_is_confirmed_by_the_button_of_its_proposal(db: Database,
         proposal = here.slack.ephemerals(here.maria)[-1]
         assert "is planned" in (await here.click(here.maria, proposal, "Confirm") or "")
         assert "is planned already" in (await here.click(here.maria, proposal, "Confirm") or "")
+
+
+async def test_a_question_becomes_what_was_done_and_undo_what_is_so_again(db: Database, tmp_path: Path) -> None:
+    async with workspace(db, tmp_path) as here:
+        server = await add_server(db, "primary", 2525)
+        await add_campaign(db, server, 10)
+        await add_campaign(db, server, 20, name="news")
+        said = await here.type("/campaign pause all the price is wrong")
+        assert "Pause news and spring-sale? Nothing is changed yet." in said
+        assert "30 recipients still to go, through primary." in said
+        card = here.slack.ephemerals(here.maria)[-1]
+        # Two clicks of a nervous finger: one of them pauses, the other finds it done.
+        await asyncio.gather(*(here.slack.click(here.maria, card, "Pause news and spring-sale") for _ in range(2)))
+        await here.edge.drain()
+        async with db.read() as tx:
+            paused = (await tx.scalars(select(Timeline).where(Timeline.kind == "campaign.pause"))).all()
+        assert len(paused) == 1
+        assert here.slack.ephemerals(here.maria)[-1] is card
+
+        await here.type("/campaign resume all now")
+        await here.type("/campaign pause all now")
+        reply = here.slack.ephemerals(here.maria)[-1]
+        assert await here.click(here.maria, reply, "Undo") is None
+        assert here.slack.plain(reply) == "Undone. news and spring-sale go on."
+        assert await here.click(here.maria, reply, "Undo", stale=True) is None
+        assert "was undone already by" in here.slack.plain(reply)

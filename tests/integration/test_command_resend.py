@@ -40,7 +40,7 @@ async def test_a_plan_says_what_would_be_sent_and_how_to_take_it_back(world: Wor
     assert "Safe to send again" in said
     assert "Approve: /resend approve 1\n1 % first: /resend approve 1 canary" in said
     assert "Take it back: /resend cancel 1" in said
-    assert "Resend 1 is cancelled." in await world.type("/resend cancel")
+    assert "Resend 1 is cancelled." in await world.type("/resend cancel now")
 
 
 async def test_what_is_left_out_is_included_by_words(world: World) -> None:
@@ -70,7 +70,7 @@ async def test_it_is_paused_resumed_and_cancelled_by_command(world: World) -> No
     await stopped(world, "paused")
     assert "Go on: /resend resume 1" in await world.type("/resend status")
     assert await world.type("/resend resume 1") == "Resend 1 goes on. Undo it with /resend pause 1"
-    assert "is being cancelled; its card says when it has stopped." in await world.type("/resend cancel 1")
+    assert "is being cancelled; its card says when it has stopped." in await world.type("/resend cancel 1 now")
     await world.refused("/resend pause 1", "Resend 1 is being cancelled")
 
 

@@ -35,8 +35,8 @@ async def test_a_server_that_does_not_answer_is_added_all_the_same(world: World)
 
 async def test_drain_and_restore_say_how_to_undo_it(world: World) -> None:
     await world.campaign()
-    said = await world.type("/server drain primary")
-    assert "primary is drained. spring-sale goes on through backup. Undo it with /server restore primary" in said
+    said = await world.type("/server drain primary now")
+    assert "primary is drained. spring-sale goes on through backup. Undo it with /holdfast undo 1" in said
     status = await world.type("/server status primary")
     assert "is drained by @U0MARIA: nothing is sent through it." in status
     assert "Put it back to use: /server restore primary" in status
@@ -45,11 +45,11 @@ async def test_drain_and_restore_say_how_to_undo_it(world: World) -> None:
 
 async def test_a_backup_takes_over_named_or_not(world: World) -> None:
     await world.campaign()
-    said = await world.type("/server failover primary")
+    said = await world.type("/server failover primary now")
     assert "primary is failed over to backup: spring-sale goes through backup now" in said
     await world.refused("/server fail prim back", "failed over to backup already by <@U0MARIA>", JONAS)
     await world.type("/server restore primary")
-    assert "failed over to backup" in await world.type("/server failover primary backup")
+    assert "failed over to backup" in await world.type("/server failover primary backup now")
     assert "carries for primary" in await world.type("/server list")
 
 
@@ -81,7 +81,7 @@ async def test_the_list_has_what_is_wrong_first(world: World) -> None:
         ("/server restore primary", "primary is in use already"),
         ("/server failover backup", "backup has no backup. Name the server that takes over"),
         ("/server failover primary primary", "cannot be its own backup"),
-        ("/server failover primary backup now", "“now” is more than that takes"),
+        ("/server failover primary backup soon", "“soon” is more than that takes"),
         ("/server remove primary", "/server does not know “remove”"),
     ],
 )
@@ -103,5 +103,5 @@ async def test_who_lacks_the_role_is_told_who_has_it(world: World) -> None:
 
 
 async def test_a_server_is_drained_once(world: World) -> None:
-    await world.type("/server drain primary")
+    await world.type("/server drain primary now")
     await world.refused("/server drain primary", "drained already by <@U0MARIA>", JONAS)

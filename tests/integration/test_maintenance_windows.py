@@ -307,7 +307,7 @@ async def test_calling_it_off_before_its_start_holds_nothing(db: Database, tmp_p
         with time_machine.travel(NOON, tick=False) as clock:
             window = await planned(here)
             result = await here.services.maintenance.cancel(BEN)
-            assert result.text == "The maintenance of primary is called off."
+            assert result.text == "The maintenance of primary is called off. Undo it with /holdfast undo 2"
             clock.move_to(datetime(2026, 5, 5, 0, 30, tzinfo=UTC))
             await here.services.maintenance.tick()
             assert (await here.campaign_row(sale)).state == "sending"
@@ -326,7 +326,7 @@ async def test_calling_it_off_while_it_lasts_lets_go_what_it_held(db: Database, 
             clock.move_to(datetime(2026, 5, 5, 0, 20, tzinfo=UTC))
             result = await here.services.maintenance.cancel(BEN)
             assert result.text.startswith("The maintenance of primary ends now.")
-            assert result.text.endswith("spring-sale goes on.")
+            assert result.text.endswith("spring-sale goes on. This cannot be undone.")
             assert (await here.campaign_row(sale)).state == "sending"
             assert (await here.services.maintenance.status(window)).window.ends_at == datetime(
                 2026, 5, 5, 0, 20, tzinfo=UTC

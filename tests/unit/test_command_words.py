@@ -11,7 +11,7 @@ from bot.errors import BadInputError
 from bot.services.bundle import Services
 from bot.slack.blocks import View
 from bot.slack.call import Call
-from commands.words import Command, Verb, Words, address, decided, pressed, shown, split, tidy
+from commands.words import Command, Verb, Words, address, decided, pressed, rehearsed, shown, split, tidy
 
 USAGE = "/server add NAME HOST[:PORT]"
 
@@ -67,6 +67,29 @@ def test_the_help_of_one_verb_is_about_that_one() -> None:
     text = str(CAMPAIGN.help("pau").blocks)
     assert "/campaign pause NAME" in text
     assert "/campaign resume" not in text
+
+
+@pytest.mark.parametrize(
+    ("typed", "left"),
+    [
+        ("pause all dry-run", "pause all"),
+        ("pause all the price is wrong  DRY-RUN ", "pause all the price is wrong"),
+        ("pause all --dry-run", "pause all"),
+        ("pause all —dry-run", "pause all"),
+        ("pause spring-sale dry run", "pause spring-sale"),
+        ("dry-run", ""),
+        ("dry run", ""),
+    ],
+)
+def test_a_dry_run_is_the_last_word(typed: str, left: str) -> None:
+    assert rehearsed(typed) == (left, True)
+
+
+@pytest.mark.parametrize(
+    "typed", ["pause all dry-run please", 'update "we try a dry-run"', "resolve it was only a dry run", "pause all", ""]
+)
+def test_anywhere_else_it_is_part_of_what_is_said(typed: str) -> None:
+    assert rehearsed(typed) == (typed, False)
 
 
 # Words

@@ -40,12 +40,14 @@ def question(
     title = f"{_capital(plan.does)}?"
     lead = f"It has changed since you asked: {_come(come)}.\n" if come else ""
     texts = [f"{lead}*{safe(title)}* Nothing is changed yet.", *_details(plan, undo_within)]
-    type_it = f"type `{_typed(line, ' now')}`"
+    type_it = _type_it(line)
     if number is None:
         return View(title, [*_sections(texts), blocks.context(f"To do it, {type_it}")])
     buttons = [
-        blocks.button(_capital(plan.does), "ask.confirm", str(number), style="danger" if plan.final else "primary"),
-        blocks.button("Never mind", "ask.drop", str(number)),
+        blocks.button(
+            _capital(plan.does), "holdfast.confirm", str(number), style="danger" if plan.final else "primary"
+        ),
+        blocks.button("Never mind", "holdfast.drop", str(number)),
     ]
     foot = blocks.context(f"The button works for {lasting(within)}. Or {type_it}")
     return View(safe(f"{title} {' '.join(plan.facts)}".strip()), [*_sections(texts), blocks.actions(buttons), foot])
@@ -62,7 +64,7 @@ def done(text: str, undo: int | None) -> View:
     if undo is None or len(shown.text) > blocks.SECTION_MAX:
         return shown
     return replace(
-        shown, blocks=[blocks.section(shown.text), blocks.actions([blocks.button("Undo", "undo.press", str(undo))])]
+        shown, blocks=[blocks.section(shown.text), blocks.actions([blocks.button("Undo", "holdfast.undo", str(undo))])]
     )
 
 
@@ -94,7 +96,12 @@ def _capital(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def _typed(line: str, ending: str = "") -> str:
+def _type_it(line: str) -> str:
+    if len(line) > _LINE_MAX:
+        return "type it again with `now` as its last word"
+    return f"type `{_typed(line)} now`"
+
+
+def _typed(line: str) -> str:
     """A command as it is typed; of a long one the beginning."""
-    plain = " ".join(line.replace("`", "'").split())
-    return f"{escape(clip(plain, _LINE_MAX))}{ending}"
+    return escape(clip(" ".join(line.replace("`", "'").split()), _LINE_MAX))
