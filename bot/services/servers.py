@@ -62,7 +62,12 @@ class Servers(Judge):
         async with self._db.transaction() as tx:
             known = {name: await self._put(tx, name, at) for name in self._settings.servers}
             for name, given in self._settings.servers.items():
-                await servers.change(tx, known[name], backup_id=known[given.backup] if given.backup else None)
+                backup_id = known[given.backup] if given.backup else None
+                server = await servers.get(tx, known[name])
+                if server is not None and server.backup_id != backup_id:
+                    now_is = f"{given.backup} is the backup of {name}" if given.backup else f"{name} has no backup"
+                    await _note_settings(tx, server.id, f"By the settings {now_is} now.", at)
+                await servers.change(tx, known[name], backup_id=backup_id)
 
     async def _put(self, tx: Tx, name: str, at: datetime) -> int:
         given = self._settings.servers[name].model_dump(

@@ -13,12 +13,14 @@ from bot.access import HOLDFAST, Actor
 from bot.clock import now
 from bot.errors import BadInputError, NotAllowedError
 from bot.services.audit import PAGE, Query, is_reserved, source_of
+from bot.services.bundle import build
 from bot.services.since import parse_since
 from bot.slack.later import Attached
 from storage import timeline
 from storage.db import Database
 from storage.timeline import Entry
-from tests.command_world import GUEST, JONAS, MARIA, World, command_world
+from tests.command_world import GUEST, JONAS, MARIA, ROLES, World, command_world
+from tests.seeds import settings_for
 
 TERMINAL = Actor("ops", "ops", source="terminal")
 STRANGER = Actor("U0ELSE", "else", outsider=True)
@@ -147,6 +149,20 @@ async def test_the_file_is_for_approvers_and_no_cell_is_a_formula(world: World) 
     assert other["source"] == "system"
     assert other["server"] == "primary"
     assert other["text"] == "two\nlines"
+
+
+async def test_what_a_start_takes_over_from_the_settings_stands_in_it(db: Database, tmp_path: Path) -> None:
+    first = {"primary": {"host": "mx1.example.com"}, "spare": {"host": "mx2.example.com"}}
+    moved = {"primary": {"host": "mx9.example.com", "backup": "spare"}, "spare": {"host": "mx2.example.com"}}
+    for given in (first, moved, moved):
+        services = build(db, settings_for(str(db.url), tmp_path, servers=given, roles=ROLES))
+        await services.servers.sync_settings()
+    rows = [row async for row in (await services.audit.export(MARIA, Query(what="server.settings"))).lines]
+    told = "".join(rows)
+    assert len(rows) == 1 + 4
+    assert "The settings added primary at mx1.example.com:25." in told
+    assert "The settings changed primary: host mx1.example.com to mx9.example.com." in told
+    assert "By the settings spare is the backup of primary now." in told
 
 
 async def test_a_long_log_is_limited_in_slack_and_whole_at_the_terminal(world: World) -> None:

