@@ -50,6 +50,7 @@ def configure(settings: Settings, stream: TextIO | None = None) -> None:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     # What pages people goes by URLs that are secrets: these two write them down, whole or in parts.
     logging.getLogger("apprise").propagate = False
+    logging.getLogger("apprise").setLevel(logging.WARNING)  # bot/channels/paging.py reads there why a page failed
     logging.getLogger("urllib3").setLevel(logging.CRITICAL)
 
 

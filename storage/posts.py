@@ -28,7 +28,7 @@ class WaitingThread:
 
     key: str
     waiting: int
-    since: datetime
+    since: datetime | None
 
 
 @dataclass(frozen=True)
@@ -224,17 +224,20 @@ async def trouble(tx: Tx) -> Trouble:
         .where(Post.posted < Post.wanted)
         .order_by(Post.id)
     )
-    waits: dict[str, list[datetime]] = defaultdict(list)
+    waits: dict[str, list[datetime | None]] = defaultdict(list)
     error: str | None = None
     for row in rows:
-        # A message that is there waits for an edit only, and for how long nobody wrote down before it failed.
-        since = row.failing_since if row.ts else row.created_at
-        waits[row.parent_key or row.key].append(since or row.created_at)
+        # A message that is there waits for an edit only, and since when nobody wrote down before that failed.
+        waits[row.parent_key or row.key].append(row.failing_since if row.ts else row.created_at)
         error = error or row.error
-    threads = [WaitingThread(key, len(times), min(times)) for key, times in waits.items()]
-    threads.sort(key=lambda thread: (-thread.waiting, thread.since))
-    since = min((thread.since for thread in threads), default=None)
-    return Trouble(sum(thread.waiting for thread in threads), since, error, tuple(threads))
+    threads = [WaitingThread(key, len(times), _earliest(times)) for key, times in waits.items()]
+    threads.sort(key=lambda thread: -thread.waiting)
+    waiting = sum(thread.waiting for thread in threads)
+    return Trouble(waiting, _earliest([thread.since for thread in threads]), error, tuple(threads))
+
+
+def _earliest(times: Iterable[datetime | None]) -> datetime | None:
+    return min((each for each in times if each is not None), default=None)
 
 
 async def absence(tx: Tx) -> Absence | None:

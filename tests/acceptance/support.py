@@ -252,8 +252,8 @@ class Workplace(Running):
         assert len(keys) == len([each for each in self.ops.all_messages if each.user is self.slack.bot])
 
     def assert_in_order(self, *phrases: str, thread: Message) -> None:
-        """These phrases stand in the thread, in this order."""
-        said = [self.slack.plain(each) for each in thread.thread]
+        """These phrases stand in the thread, in this order; a burst is one message with a line for each entry."""
+        said = [line for each in thread.thread for line in self.slack.plain(each).splitlines()]
         at = -1
         for phrase in phrases:
             found = next((n for n, text in enumerate(said) if n > at and phrase.casefold() in text.casefold()), None)

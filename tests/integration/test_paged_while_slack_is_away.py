@@ -282,7 +282,8 @@ async def test_no_part_of_a_road_gets_into_the_log(tmp_path: Path, phone: Receiv
         settings = settings_for(str(db.url), tmp_path, log_level="debug", paging_urls=[phone.url, "tgram://sesame-7"])
         logs.configure(settings, stream)
         phone.status = 401
-        await build(db, settings).pager.test()
+        first = (await build(db, settings).pager.test())[0]
+        assert first.said == "it answered with the status 401"
     finally:
         structlog.reset_defaults()
         await db.close()

@@ -7,6 +7,7 @@ import pytest
 
 from bot.demo.fakeslack import Message
 from storage.db import Database
+from tests.integration.slack_support import entries
 from tests.integration.test_announcer_posts_in_order import nothing_waits
 from tests.integration.test_command_over_slack import Workspace, workspace
 from tests.seeds import add_campaign, add_server
@@ -50,7 +51,7 @@ async def test_an_archived_channel_is_said_and_gets_everything_later_in_order(db
     async with workspace(db, tmp_path) as here:
         head = await declared(here)
         await here.slack.wait_until(lambda: head.thread, what="the first entry")
-        before = len(head.thread)
+        before = len(entries(head))
         here.ops.archived = True
 
         for number in range(3):
@@ -58,8 +59,8 @@ async def test_an_archived_channel_is_said_and_gets_everything_later_in_order(db
         await status_says(here, "email-ops is archived")
         here.ops.archived = False
 
-        await here.slack.wait_until(lambda: len(head.thread) >= before + 3, what="the entries")
-        said = [here.slack.plain(each) for each in head.thread[before:]]
+        await here.slack.wait_until(lambda: len(entries(head)) >= before + 3, what="the entries")
+        said = entries(head)[before:]
         assert [f"step {number}" in text for number, text in enumerate(said)] == [True] * 3
 
 

@@ -97,7 +97,8 @@ def _behind(shown: StatusReport) -> list[str]:
     threads = [each for each in posts.threads if each.waiting > 1] or list(posts.threads)
     if len(posts.threads) > 1:
         lines += [
-            f"• {_thread(each.key)}: {count(each.waiting, 'message')} since {blocks.time(each.since)}"
+            f"• {_thread(each.key)}: {count(each.waiting, 'message')}"
+            + (f" since {blocks.time(each.since)}" if each.since else "")
             for each in threads[:_MOST]
         ]
         rest = sum(each.waiting for each in posts.threads) - sum(each.waiting for each in threads[:_MOST])
