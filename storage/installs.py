@@ -44,6 +44,11 @@ async def workspaces(tx: Tx) -> Sequence[Workspace]:
     return [_workspace(row, removed=row.team_id not in alive) for row in rows]
 
 
+def home_of(known: Sequence[Workspace], wanted: str | None) -> str | None:
+    """The id of the workspace with the channel of the outages: the wanted one, else the first that was installed."""
+    return wanted or next((each.team_id for each in known), None)
+
+
 def _workspace(row: SlackInstallation, *, removed: bool) -> Workspace:
     team_id = row.team_id or ""
     return Workspace(

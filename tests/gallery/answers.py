@@ -11,6 +11,7 @@ from bot.services.status import StatusReport
 from bot.slack.blocks import View
 from bot.slack.views import replies, status
 from commands.words import Command, Words, address, decided, pressed
+from storage.installs import Workspace
 from storage.models import Campaign, Maintenance, OutageState
 from storage.posts import Trouble
 from tests.gallery.outages import row as outage
@@ -46,6 +47,10 @@ def window(number: int, state: str = "scheduled") -> tuple[Maintenance, str]:
     return Maintenance(id=number, state=state, starts_at=starts, ends_at=starts + timedelta(hours=2)), "primary"
 
 
+def workspace(name: str, *, removed: bool = False) -> Workspace:
+    return Workspace(f"T-{name}", name, None, "U1", NIGHT, removed)
+
+
 OPEN = (outage(), ("primary",))
 TAKEN = (outage(OutageState.ACKNOWLEDGED, id=2), ("second", "third"))
 REPORTS: dict[str, StatusReport] = {
@@ -75,6 +80,14 @@ REPORTS: dict[str, StatusReport] = {
     "posts on their way": report(posts=Trouble(1, None, None)),
     "no sender": report(sender_runs=False),
     "Slack is away": report(posts=AWAY),
+    "two workspaces, one of which removed it": report(
+        workspaces=(workspace("Acme"), workspace("Beta", removed=True), workspace(HOSTILE))
+    ),
+    "the workspace with the channel removed it": report(
+        workspaces=(workspace("Acme", removed=True), workspace("Beta")),
+        install_url="https://holdfast.example.com/slack/install",
+        posts=Trouble(12, NIGHT, "Holdfast is not installed in its workspace."),
+    ),
 }
 
 
