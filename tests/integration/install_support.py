@@ -8,6 +8,7 @@ from unittest import mock
 
 from aiohttp import ClientSession
 from sqlalchemy import select
+from structlog.testing import capture_logs
 
 from bot.app import Bot
 from bot.config import load_settings
@@ -110,7 +111,7 @@ async def over(here: Workplace, road: str) -> AsyncIterator[Bot]:
         return
     here.settings |= {"HOLDFAST_SLACK_APP_TOKEN": "", "HOLDFAST_SLACK_SIGNING_SECRET": here.slack.signing_secret}
     hasty = mock.patch.dict(Pace.__init__.__kwdefaults__, {"burst": 100, "per_second": 100.0})
-    with here.environment(), hasty:
+    with here.environment(), hasty, capture_logs() as logged:
         bot = Bot(load_settings())
         try:
             await bot.start()
@@ -118,3 +119,4 @@ async def over(here: Workplace, road: str) -> AsyncIterator[Bot]:
             yield bot
         finally:
             await bot.stop()
+    assert [entry for entry in logged if entry["log_level"] in {"error", "critical"}] == []
