@@ -37,7 +37,7 @@ from bot.slack.socket import Socket
 from bot.slack.workspaces import Workspaces
 from bot.web.pages import Page, page
 from bot.web.server import EventHandler, Server
-from commands import ACTIONS, COMMANDS, EVENTS
+from commands import ACTIONS, COMMANDS, EVENTS, FORMS
 from storage.db import Database
 from storage.locks import TakenError, only_one
 
@@ -94,6 +94,7 @@ class Bot:
             COMMANDS,
             ACTIONS,
             events=EVENTS,
+            forms=FORMS,
             wake=announcer.wake,
             workspaces=workspaces,
             removed=installations.removed if installations else None,

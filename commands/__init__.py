@@ -11,7 +11,9 @@ from bot.services.bundle import Services
 from bot.services.words import joined
 from bot.slack.blocks import View
 from bot.slack.call import Call, ClickHandler, EventHandler, Handler
-from commands import campaign, holdfast, maintenance, notice, outage, resend, server
+from bot.slack.forms import Forms
+from commands import campaign, holdfast, maintenance, marks, notice, outage, resend, server
+from commands.forms import adding, declaring, messages, planning
 from commands.words import shown, split
 
 _MODULES = (campaign, server, outage, resend, notice, maintenance, holdfast)
@@ -24,8 +26,30 @@ ACTIONS: Mapping[str, ClickHandler] = {
 }
 """`outage.acknowledge` -> what a press of that button does."""
 
-EVENTS: Mapping[str, EventHandler] = {}
+EVENTS: Mapping[str, EventHandler] = {**marks.EVENTS}
 """`reaction_added` -> what is done about it. Each stands in the manifest too; all other events are only acked."""
+
+FORMS = Forms(
+    openers={
+        **{module.COMMAND.name: module.COMMAND.ask for module in _MODULES},
+        declaring.SHORTCUT: declaring.from_anywhere,
+        messages.ADD: messages.open_add,
+        messages.ACTION: messages.open_action,
+    },
+    shortcuts={
+        declaring.SHORTCUT: None,
+        messages.ADD: messages.add,
+        messages.ACTION: None,
+    },
+    forms={
+        "form.declare": declaring.FORM,
+        "form.plan": planning.FORM,
+        "form.server": adding.FORM,
+        "form.message": messages.ADD_FORM,
+        "form.action": messages.ACTION_FORM,
+    },
+)
+"""What opens a form, the shortcuts of the manifest, and what becomes of each form that is sent."""
 
 
 async def run(services: Services, call: Call, line: str) -> View:

@@ -1,5 +1,7 @@
 """`/outage` and the buttons of its card: declare, take, tell about and resolve outages."""
 
+import re
+
 from bot.access import Actor
 from bot.clock import now
 from bot.errors import BadInputError
@@ -10,20 +12,17 @@ from bot.slack.call import Call, Click, ClickHandler
 from bot.slack.views import outage_replies as views
 from bot.slack.views import resend_replies
 from bot.slack.views.replies import said
+from commands.forms import declaring, messages
 from commands.words import Command, Verb, Words, pressed
 from storage.models import OutageState
 
 _THE_OUTAGE = "the outage"
+_MENTION = re.compile(r"<@[UW][A-Z0-9]+>", re.ASCII)
 
 
 async def _declare(services: Services, call: Call, words: Words) -> View:
     server, text = words.word("on which server"), words.text("what is wrong")
-    result = await services.outages.declare(call.actor, server, text)
-    number = f"#{result.outage.id}"
-    undo = f"Undo it with /outage resolve {number} TEXT"
-    if result.campaigns:
-        undo += f" and /campaign resume {result.campaigns[0] if len(result.campaigns) == 1 else 'all'}"
-    return said(f"{result.text} Take it with /outage ack {number}. {undo}")
+    return views.declared(await services.outages.declare(call.actor, server, text))
 
 
 async def _list(services: Services, _: Call, words: Words) -> View:
@@ -37,6 +36,30 @@ async def _status(services: Services, _: Call, words: Words) -> View:
 
 async def _timeline(services: Services, _: Call, words: Words) -> View:
     return views.timeline(await services.outages.timeline(_only_number(words)))
+
+
+async def _action(services: Services, call: Call, words: Words) -> View:
+    number, text = await _number_and_text(services, words, "what is to be done")
+    owner = _MENTION.match(text)
+    said_text = text[owner.end() :].strip() if owner else text
+    result = await services.action_items.add(call.actor, number, said_text, owner[0] if owner else None)
+    return said(result.text)
+
+
+async def _actions(services: Services, _: Call, words: Words) -> View:
+    return views.actions(await services.action_items.of(_only_number(words)))
+
+
+async def _done(services: Services, call: Call, words: Words) -> View:
+    number = words.number("the action")
+    words.end()
+    return said(await services.action_items.done(call.actor, number))
+
+
+async def _remove(services: Services, call: Call, words: Words) -> View:
+    number = words.number("the entry")
+    words.end()
+    return said(await services.messages.remove(call.actor, number))
 
 
 async def _acknowledge(services: Services, call: Call, words: Words) -> View:
@@ -137,7 +160,13 @@ COMMAND = Command(
     about="Outages: declare them, take them, say what is new, resolve them.",
     example="/outage declare primary customers report missing mail",
     verbs=(
-        Verb("declare", "SERVER TEXT", "open one by hand; its campaigns are held by policy", _declare),
+        Verb(
+            "declare",
+            "SERVER TEXT",
+            "open one by hand; its campaigns are held by policy (without words: a form)",
+            _declare,
+            declaring.open_form,
+        ),
         Verb("list", "", "all outages, the unresolved first", _list),
         Verb("status", "[#ID]", "one outage as it is now", _status),
         Verb("ack", "[#ID]", "take it, so that the others can sleep", _acknowledge),
@@ -146,6 +175,16 @@ COMMAND = Command(
         Verb("eta", "[#ID] WHEN", "when it should be over: 14:30, in 30 min, tomorrow 02:00", _eta),
         Verb("resolve", "[#ID] TEXT", "end it; its summary is posted", _resolve),
         Verb("timeline", "[#ID]", "what happened, in order", _timeline),
+        Verb(
+            "action",
+            "[#ID] [@OWNER] TEXT",
+            "note what is to be done because of it, and by whom",
+            _action,
+            messages.open_action,
+        ),
+        Verb("actions", "[#ID]", "what is to be done, the open ones first", _actions),
+        Verb("done", "ACTION", "say that an action is done", _done),
+        Verb("remove", "ENTRY", "take a message out of its timeline, by the number of its entry", _remove),
     ),
 )
 

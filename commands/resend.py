@@ -5,6 +5,7 @@ from bot.slack.blocks import View
 from bot.slack.call import Call, Click, ClickHandler
 from bot.slack.views import resend_replies as views
 from bot.slack.views.resend_replies import changed
+from commands.forms import planning
 from commands.words import Command, Verb, Words, decided, pressed
 from storage.models import ResendState
 
@@ -131,6 +132,7 @@ COMMAND = Command(
             "[OUTAGE|CAMPAIGN] [with unknown] [with refused]",
             "freeze what would be sent again, and ask for its approval",
             _plan,
+            planning.open_form,
         ),
         Verb("list", "", "the newest resends", _list),
         Verb("status", "[ID]", "one resend: its counts, its progress", _status),

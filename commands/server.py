@@ -5,6 +5,7 @@ from bot.slack.blocks import View
 from bot.slack.call import Call, ClickHandler
 from bot.slack.views import servers as views
 from bot.slack.views.replies import said
+from commands.forms import adding
 from commands.words import Command, Verb, Words, address
 
 _WHICH = "which server"
@@ -55,7 +56,13 @@ COMMAND = Command(
     verbs=(
         Verb("list", "[PAGE]", "all servers, what is wrong first", _list),
         Verb("status", "NAME", "one server: its last probe, its backup, its campaigns", _status),
-        Verb("add", "NAME HOST[:PORT]", "add a server and look at it once", _add),
+        Verb(
+            "add",
+            "NAME HOST[:PORT]",
+            "add a server and look at it once (without words: a form)",
+            _add,
+            adding.open_form,
+        ),
         Verb("drain", "NAME", "send nothing through it any more", _drain),
         Verb("restore", "NAME", "undo drain and failover", _restore),
         Verb("failover", "NAME [BACKUP]", "let its backup, or the one named, carry its campaigns", _failover),

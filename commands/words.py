@@ -8,13 +8,14 @@ import difflib
 import ipaddress
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bot.errors import BadInputError
 from bot.services.bundle import Services
 from bot.services.words import joined
 from bot.slack.blocks import View, clip
 from bot.slack.call import Call
+from bot.slack.forms import Ask, Opener, Sheet
 from bot.slack.views import replies
 
 # What Slack makes of a link, a person, a channel or a group; any other `<` was typed.
@@ -119,6 +120,8 @@ class Verb:
     usage: str
     does: str
     run: Callable[[Services, Call, Words], Awaitable[View]]
+    form: Opener | None = None
+    """Asked first in Slack, with the words after the verb: the form that they ask for, if they do."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +143,15 @@ class Command:
             return self.help(text)
         verb = self.find(typed)
         return await verb.run(services, call, Words(tidy(text), self.usage(verb)))
+
+    async def ask(self, services: Services, ask: Ask) -> Sheet | None:
+        """The form that these words ask for; None where they are to be carried out, or refused, as they are."""
+        typed, text = split(ask.words)
+        try:
+            verb = self.find(typed or self.empty)
+        except BadInputError:
+            return None
+        return await verb.form(services, replace(ask, words=tidy(text).strip())) if verb.form else None
 
     def find(self, typed: str) -> Verb:
         """The verb that is meant. Raises BadInputError with those that fit, or the near ones."""

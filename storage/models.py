@@ -410,6 +410,7 @@ class Timeline(Base):
     """What happened, in order: audit log, outbox to Slack and source of the review."""
 
     __tablename__ = "timeline"
+    __table_args__ = (Index("ix_timeline_message", "channel", "message_ts", unique=True),)
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     at: Mapped[datetime]
@@ -424,6 +425,29 @@ class Timeline(Base):
     resend_id: Mapped[int | None] = mapped_column(ForeignKey("resends.id"))
     notice_id: Mapped[int | None] = mapped_column(ForeignKey("notices.id"))
     maintenance_id: Mapped[int | None] = mapped_column(ForeignKey("maintenance.id"))
+    channel: Mapped[str | None] = mapped_column(String(20))
+    message_ts: Mapped[str | None] = mapped_column(String(24))
+    """With `channel`: the Slack message that people put into the timeline. A message stands there once."""
+    removed_at: Mapped[datetime | None]
+    """When it was taken out again. Such an entry stays for the audit; nobody else sees it."""
+
+
+class MessageMark(Base):
+    """What somebody put on a Slack message so that it stands in the timeline: a pin, a reaction, a shortcut.
+
+    It stands there while one of them is on. One that was taken off stays as a row, so that an event that comes late
+    does not put it on again.
+    """
+
+    __tablename__ = "message_marks"
+
+    channel: Mapped[str] = mapped_column(String(20), primary_key=True)
+    message_ts: Mapped[str] = mapped_column(String(24), primary_key=True)
+    how: Mapped[str] = mapped_column(String(40), primary_key=True)
+    """pin, reaction:USER or shortcut."""
+    is_on: Mapped[bool]
+    at: Mapped[datetime]
+    """When it was put on or taken off, by Slack's clock."""
 
 
 class Post(Base):

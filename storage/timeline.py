@@ -56,9 +56,25 @@ async def touch_post(tx: Tx, key: str) -> bool:
     return touched is not None
 
 
-async def of_outage(tx: Tx, outage_id: int) -> Sequence[Timeline]:
-    rows = await tx.scalars(select(Timeline).where(Timeline.outage_id == outage_id).order_by(Timeline.at, Timeline.id))
+async def of_outage(tx: Tx, outage_id: int, *, kind: str | None = None) -> Sequence[Timeline]:
+    """In the order in which things happened, without what was taken out; all kinds, or one."""
+    of_kind = [Timeline.kind == kind] if kind else []
+    rows = await tx.scalars(
+        select(Timeline)
+        .where(Timeline.outage_id == outage_id, Timeline.removed_at.is_(None), *of_kind)
+        .order_by(Timeline.at, Timeline.id)
+    )
     return rows.all()
+
+
+async def locked(tx: Tx, entry_id: int) -> Timeline | None:
+    """The entry as it is now, kept so until the transaction ends."""
+    return await tx.scalar(
+        select(Timeline)
+        .where(Timeline.id == entry_id)
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
+    )
 
 
 async def get(tx: Tx, entry_id: int) -> Timeline | None:

@@ -4,10 +4,12 @@ from dataclasses import dataclass
 
 from bot.access import Access
 from bot.config import Settings
+from bot.services.action_items import ActionItems
 from bot.services.approvals import Approvals
 from bot.services.campaigns import Campaigns
 from bot.services.importing import Importing
 from bot.services.maintenance import MaintenanceWindows
+from bot.services.messages import Messages
 from bot.services.notices import Notices
 from bot.services.outages import Outages
 from bot.services.resends import Resends
@@ -32,6 +34,8 @@ class Services:
     notices: Notices
     maintenance: MaintenanceWindows
     status: Status
+    messages: Messages
+    action_items: ActionItems
 
 
 def build(db: Database, settings: Settings) -> Services:
@@ -53,4 +57,6 @@ def build(db: Database, settings: Settings) -> Services:
         notices=Notices(db, settings, access, approvals),
         maintenance=MaintenanceWindows(db, settings, access, campaigns, servers, outages),
         status=Status(db, settings),
+        messages=Messages(db, access),
+        action_items=ActionItems(db, access),
     )

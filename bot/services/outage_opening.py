@@ -22,6 +22,9 @@ from storage.db import Database, Tx
 from storage.models import Campaign, Health, Hold, Outage, OutageState, Server
 from storage.timeline import Entry
 
+MAJOR = "major"
+"""The severity of an outage of which nobody said otherwise."""
+
 _LOOK_BACK = timedelta(minutes=15)
 """How far back failures of sending can belong to an outage that opens now."""
 
@@ -55,20 +58,19 @@ class Opening:
         self._campaigns = campaigns
         self._servers = servers
 
-    async def declare(self, actor: Actor, server_id: int, text: str) -> tuple[Outage, list[Campaign]]:
+    async def declare(
+        self, actor: Actor, server_id: int, text: str, severity: str = MAJOR
+    ) -> tuple[Outage, list[Campaign]]:
         """By hand, whatever the monitor thinks. Raises WrongStateError when the server has an outage already."""
         async with self._db.transaction() as tx:
             server = (await server_store.lock(tx, [server_id]))[server_id]
             at = now()
-            existing = await outages.unresolved_on(tx, server.id)
-            if existing is not None:
-                raise WrongStateError(
-                    f"{server.name} has outage #{existing.id} already ({existing.state}). "
-                    "Add to it with: /outage update TEXT"
-                )
+            await check_free(tx, server)
             failure = await _seen(tx, server, at)
-            is_down = server.health == Health.DOWN
-            outage = await self._create(tx, server, failure, at, title=text, by=actor, down_at=at if is_down else None)
+            down_at = at if server.health == Health.DOWN else None
+            outage = await self._create(
+                tx, server, failure, at, title=text, by=actor, down_at=down_at, severity=severity
+            )
             await self._record(tx, outage, server, "outage.declared", f"{actor.mention} declared: {text}", at, by=actor)
             held = await self._apply_policy(tx, outage, server, at, actor)
         await self._fail_over_by_policy(outage, server, held)
@@ -147,9 +149,11 @@ class Opening:
         title: str,
         by: Actor,
         down_at: datetime | None,
+        severity: str = MAJOR,
     ) -> Outage:
         outage = Outage(
             title=title,
+            severity=severity,
             policy=self._settings.policy,
             opened_by=by.mention,
             stage=failure.stage,
@@ -254,6 +258,15 @@ class Opening:
         """One entry. The first one of an outage is not posted: its card says the same."""
         entry = Entry(kind, text, by.id, at, outage_id=outage.id, server_id=server.id)
         await timeline.record(tx, entry, post=post, broadcast=broadcast)
+
+
+async def check_free(tx: Tx, server: Server) -> None:
+    """Raises WrongStateError when the server has an outage already."""
+    existing = await outages.unresolved_on(tx, server.id)
+    if existing is not None:
+        raise WrongStateError(
+            f"{server.name} has outage #{existing.id} already ({existing.state}). Add to it with: /outage update TEXT"
+        )
 
 
 async def _seen(tx: Tx, server: Server, at: datetime) -> Failure:

@@ -7,6 +7,8 @@ from bot.clock import now
 from bot.errors import BadInputError, NotFoundError
 from bot.services.holding import Obstacles
 from bot.services.outage_shapes import (
+    ACTION,
+    ActionItem,
     CampaignNow,
     Headline,
     OutageRow,
@@ -14,6 +16,7 @@ from bot.services.outage_shapes import (
     OutageTimeline,
     ServerNow,
     Totals,
+    action_of,
     label,
 )
 from bot.services.server_results import effective_state
@@ -82,6 +85,7 @@ class Reading:
                 recovered_at=outage.recovered_at,
                 resolved_at=outage.resolved_at,
                 totals=await _totals(tx, outage.id) if campaigns else None,
+                actions=await actions_of(tx, outage.id),
             )
 
     async def headline(self, outage_id: int | None) -> Headline:
@@ -97,6 +101,12 @@ class Reading:
             stuck = await blocked(tx, outage.id, placed, at)
             shown = Headline(outage, servers, campaigns, totals, (), resend_id)
             return Headline(outage, servers, campaigns, totals, _actions(shown, placed, stuck), resend_id)
+
+
+async def actions_of(tx: Tx, outage_id: int) -> tuple[ActionItem, ...]:
+    """The open ones first, each in the order in which they were noted."""
+    rows = await timeline.of_outage(tx, outage_id, kind=ACTION)
+    return tuple(sorted(map(action_of, rows), key=lambda each: (not each.is_open, each.number)))
 
 
 async def blocked(tx: Tx, outage_id: int, placed: Sequence[Placed], at: datetime) -> dict[int, str]:

@@ -6,6 +6,9 @@ from datetime import datetime, timedelta
 from bot.services.words import joined
 from storage.models import Campaign, Outage, Timeline
 
+ACTION = "outage.action"
+"""The kind of a timeline entry that is an action item."""
+
 
 def failure_sentence(stage: str | None, code: int | None, text: str | None) -> str:
     """One phrase for a failure, as `421 4.3.2 busy at greeting`; empty when nothing is known."""
@@ -106,6 +109,35 @@ class Headline:
 
 
 @dataclass(frozen=True)
+class ActionItem:
+    """Something to be done because of an outage. `number` is that of its entry in the timeline."""
+
+    number: int
+    text: str
+    owner: str | None
+    """A mention or a name; None: nobody yet."""
+    done_by: str | None
+    permalink: str | None
+
+    @property
+    def is_open(self) -> bool:
+        return self.done_by is None
+
+
+@dataclass(frozen=True)
+class ActionList:
+    """`/outage actions`: the open ones first."""
+
+    outage: Outage
+    items: tuple[ActionItem, ...]
+
+
+def action_of(row: Timeline) -> ActionItem:
+    data = row.data or {}
+    return ActionItem(row.id, str(data.get("text", row.text)), data.get("owner"), data.get("done_by"), data.get("link"))
+
+
+@dataclass(frozen=True)
 class OutageSummary:
     """What an outage was and did, told at its end; the counts follow the ledger when a resend comes later."""
 
@@ -119,6 +151,7 @@ class OutageSummary:
     resolved_at: datetime | None
     totals: Totals | None
     """None: no data, as no campaign was touched."""
+    actions: tuple[ActionItem, ...] = ()
 
     @property
     def to_detect(self) -> timedelta:

@@ -10,7 +10,7 @@ from bot.clock import now
 from bot.config import Settings
 from bot.errors import BadInputError, WrongStateError
 from bot.services.campaigns import Campaigns
-from bot.services.outage_opening import Opening
+from bot.services.outage_opening import MAJOR, Opening, check_free
 from bot.services.outage_reading import Reading, blocked, pick
 from bot.services.outage_shapes import (
     CampaignNow,
@@ -64,16 +64,23 @@ class Outages:
 
     # Opening, and what the monitor finds
 
-    async def declare(self, actor: Actor, server_word: str, text: str) -> OutageResult:
+    async def declare(self, actor: Actor, server_word: str, text: str, severity: str = MAJOR) -> OutageResult:
         """Open one by hand, for a server that may look healthy. The campaigns are treated by policy."""
         self._access.require(actor, "outage.declare")
         said = _text(text, "what is wrong", "/outage declare SERVER TEXT", _TITLE_MAX)
         server = await self._servers.find(server_word)
-        outage, held = await self._opening.declare(actor, server.id, said)
+        outage, held = await self._opening.declare(actor, server.id, said, severity)
         names = tuple(each.name for each in held)
         done = f"Outage #{outage.id} is open on {server.name}. "
         done += f"Held: {joined(names)}." if names else "No campaign was held."
         return OutageResult(outage, done, names)
+
+    async def check_declare(self, actor: Actor, server_word: str) -> None:
+        """Raises what `declare` would raise for this server now. Nothing is changed."""
+        self._access.require(actor, "outage.declare")
+        server = await self._servers.find(server_word)
+        async with self._db.read() as tx:
+            await check_free(tx, server)
 
     async def open_down(self, server: Server) -> Outage | None:
         """For the monitor: the server is down. A new outage, or its unresolved one again; None when it is up now."""

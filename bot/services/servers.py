@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from bot.access import Access, Actor
 from bot.clock import now
@@ -33,6 +33,7 @@ from storage.timeline import Entry
 
 __all__ = ["AddResult", "DrainResult", "FailoverResult", "RestoreResult", "ServerRow", "ServerStatus", "Servers"]
 
+Tls = Literal["none", "starttls", "tls"]
 _WHEN_NONE = "Add one with /server add NAME HOST:PORT, or in holdfast.toml."
 
 
@@ -74,29 +75,35 @@ class Servers(Judge):
         await servers.change(tx, server.id, **given)
         return server.id
 
-    async def add(self, actor: Actor, name: str, host: str, port: int = 25) -> AddResult:
+    async def add(self, actor: Actor, name: str, host: str, port: int = 25, tls: Tls = "none") -> AddResult:
         """Add a server and look at it once. Raises BadInputError for a name that is taken or an impossible address."""
         self._access.require(actor, "server.add")
         check_name(name, "server")
         if not 1 <= port <= 65535:
             raise BadInputError(f"{port} cannot be a port: use 1 to 65535, as in /server add {name} {host}:25")
-        seen = await probe(Target(host=host, port=port, helo=self._settings.sending.helo_name), self.limits)
+        seen = await probe(Target(host=host, port=port, tls=tls, helo=self._settings.sending.helo_name), self.limits)
         at = now()
         async with self._db.transaction() as tx:
-            values = {"name": name, "host": host, "port": port, "created_at": at}
+            values = {"name": name, "host": host, "port": port, "tls": tls, "created_at": at}
             server_id = await servers.add(tx, values)
             if server_id is None:
-                raise BadInputError(
-                    f"There is a server {name} already. Choose another name, or see /server status {name}"
-                )
+                raise _taken(name)
             entry = Entry(
                 "server.add", f"{actor.mention} added {name} at {host}:{port}.", actor.id, at, server_id=server_id
             )
             await timeline.record(tx, entry, post=False)
         await self.record_probe(server_id, seen)
         found = "It answers well." if seen.ok else f"It does not answer well yet: {seen.sentence}."
-        text = f"{name} is added. {found} A password or TLS is set in holdfast.toml, under [servers.{name}]."
+        secure = "" if tls != "none" else " or TLS"
+        text = f"{name} is added. {found} A password{secure} is set in holdfast.toml, under [servers.{name}]."
         return AddResult(await self.find(name), seen, text)
+
+    async def check_name(self, name: str) -> None:
+        """Raises BadInputError for a name that a new server cannot have."""
+        check_name(name, "server")
+        async with self._db.read() as tx:
+            if await servers.by_name(tx, name) is not None:
+                raise _taken(name)
 
     async def find(self, word: str) -> Server:
         """The server that is meant. Raises NotFoundError that names the near ones."""
@@ -225,6 +232,10 @@ class Servers(Judge):
         """All servers, by name."""
         async with self._db.read() as tx:
             return await _rows(tx, now())
+
+
+def _taken(name: str) -> BadInputError:
+    return BadInputError(f"There is a server {name} already. Choose another name, or see /server status {name}")
 
 
 _NO_FAILOVER: dict[str, Any] = {"failover_to_id": None, "failover_at": None, "failover_by": None}

@@ -13,6 +13,7 @@ from bot.slack.workspaces import Workspaces
 
 SLACK_ERRORS = (SlackClientError, ClientError, TimeoutError)
 """What a call of Slack's SDK may raise when Slack refuses, is away or is slow."""
+_CANNOT_SPEAK = frozenset({"channel_not_found", "not_in_channel", "user_not_in_channel", "is_archived"})
 _log = structlog.get_logger(__name__)
 
 
@@ -56,18 +57,26 @@ class Answers:
         return answer.status_code == 200
 
     async def _post(self, place: Mapping[str, Any], view: View) -> str | None:
-        """The error, if there was one."""
+        """The error, if there was one. Where the bot cannot speak, or there is no channel, the answer is a direct
+        message.
+        """
         try:
-            client = self._workspaces.of(place.get("workspace_id"), place.get("team_id"))
-            await client.chat_postEphemeral(
-                channel=place.get("channel_id") or place["user_id"],
-                user=place["user_id"],
-                text=view.text,
-                blocks=view.blocks or None,
-                thread_ts=place.get("thread_ts"),
-            )
+            client = self._workspaces.of_request(place)
+            if place.get("channel_id"):
+                await client.chat_postEphemeral(
+                    channel=place["channel_id"],
+                    user=place["user_id"],
+                    text=view.text,
+                    blocks=view.blocks or None,
+                    thread_ts=place.get("thread_ts"),
+                )
+            else:
+                await client.chat_postMessage(channel=place["user_id"], text=view.text, blocks=view.blocks or None)
         except SLACK_ERRORS as error:
-            return reason(error)
+            code = reason(error)
+            if code in _CANNOT_SPEAK and place.get("channel_id"):
+                return await self._post({**place, "channel_id": None}, view)
+            return code
         return None
 
 

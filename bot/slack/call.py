@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from bot.access import Actor
+from bot.errors import NotFoundError
 from bot.services.bundle import Services
+from bot.services.messages import Said
 from bot.slack.blocks import View
 
 
@@ -32,6 +34,13 @@ class Click:
     trigger: str | None = None
 
 
+Look = Callable[[str, str], Awaitable[Said]]
+
+
+async def _nowhere(channel: str, ts: str) -> Said:
+    raise NotFoundError(f"There is no Slack here to read the message {ts} of {channel} from.")
+
+
 @dataclass(frozen=True)
 class Event:
     """Something happened in Slack: `kind` is the event's type and `body` the event, as Slack's Events API gives it."""
@@ -40,6 +49,8 @@ class Event:
     kind: str
     body: dict[str, Any]
     channel: str | None = None
+    look: Look = _nowhere
+    """Reads a message of Slack, by channel and timestamp."""
 
 
 Handler = Callable[[Services, Call], Awaitable[View]]

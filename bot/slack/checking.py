@@ -22,9 +22,11 @@ SCOPES: Mapping[str, str] = {
     "commands": "to hear the slash commands",
     "channels:read": "to find the channel",
     "channels:join": "to join it",
-    "channels:history": "to look for a message before it is posted again",
+    "channels:history": "to look for a message before it is posted again, and to read one that was marked",
     "groups:read": "to find a private channel",
     "groups:history": "to look for a message in a private channel",
+    "pins:read": "to put pinned messages into the timeline",
+    "reactions:read": "to put messages with :round_pushpin: into the timeline",
     "users:read": "to know people's names and time zones",
 }
 """What the bot token must allow, and why; the same as in manifest.yml."""

@@ -26,7 +26,9 @@ from bot.slack.answering import Answers
 from bot.slack.blocks import View, escape
 from bot.slack.call import Call, Click, ClickHandler, Event, EventHandler, Handler
 from bot.slack.events import event_payload, is_our_own, is_removal
+from bot.slack.forms import STALE, FormDesk, Forms, shortcut_payload, submission_key, submission_payload
 from bot.slack.inbox import Inbox
+from bot.slack.messages import Messages
 from bot.slack.people import People
 from bot.slack.workspaces import Workspaces
 from storage.errors import StorageError
@@ -37,6 +39,10 @@ Removed = Callable[[str, datetime], Awaitable[None]]
 """What is done when a workspace, by its id, removed Holdfast at that moment."""
 STILL_TIMELY = timedelta(minutes=15)
 """A request that a restart kept from beginning is carried out when it is not older; otherwise it is only told."""
+_SEND_AGAIN = (
+    "The database does not answer in time. Send the form again in a moment: it is carried out once, however often "
+    "it is sent."
+)
 _ANYTHING = re.compile("")
 _log = structlog.get_logger(__name__)
 
@@ -45,7 +51,8 @@ class Edge:
     """Takes commands and clicks from Bolt and answers them.
 
     `commands` maps `/campaign` to its handler, `actions` maps `outage.acknowledge` to its, `events` maps
-    `reaction_added` to its. `wake` is called after each: there may be something to announce.
+    `reaction_added` to its; `forms` has what is asked and sent in modals. `wake` is called after each: there may be
+    something to announce.
     """
 
     def __init__(
@@ -56,6 +63,7 @@ class Edge:
         actions: Mapping[str, ClickHandler],
         *,
         events: Mapping[str, EventHandler] | None = None,
+        forms: Forms | None = None,
         wake: Callable[[], None] | None = None,
         workspaces: Workspaces | None = None,
         removed: Removed | None = None,
@@ -70,6 +78,7 @@ class Edge:
         self._inbox = Inbox(services.db)
         self._people = People(self._workspaces)
         self._answers = Answers(self._workspaces)
+        self._forms = FormDesk(services, self._workspaces, forms or Forms())
         self._tasks: set[asyncio.Task[object]] = set()
         self._began = now()
 
@@ -107,7 +116,11 @@ class Edge:
             timely = now() - left.at <= STILL_TIMELY
             _log.info("taken up after a restart", key=left.arrival.key, begun=left.begun, timely=timely)
             again = _is_safe_again(left.arrival) or (not left.begun and timely)
-            work = self._handle(left.arrival) if again else self._tell_interrupted(left.arrival, begun=left.begun)
+            work = (
+                self._handle(left.arrival, fresh=False)
+                if again
+                else self._tell_interrupted(left.arrival, begun=left.begun)
+            )
             self._spawn(work)
 
     async def drain(self) -> None:
@@ -156,17 +169,33 @@ class Edge:
         await ack()
 
     async def _on_view(self, ack: AsyncAck, body: Json) -> None:
-        blocks = [each["block_id"] for each in body["view"].get("blocks", []) if each.get("type") == "input"]
-        sentence = "This form belongs to another version of Holdfast. Nothing was changed; use a command instead."
-        if blocks:
-            await ack(response_action="errors", errors={blocks[0]: sentence})
-        else:
-            await ack()
+        """What is wrong with a form is said in it, before the ack closes it."""
+        inputs = [each["block_id"] for each in body["view"].get("blocks", []) if each.get("type") == "input"]
+        if body["view"].get("callback_id") not in self._forms.forms.forms:
+            await (ack(response_action="errors", errors={inputs[0]: STALE}) if inputs else ack())
+            return
+        errors = await self._forms.errors(body)
+        if not errors:
+            arrival = Arrival(submission_key(body), "view", submission_payload(body))
+            try:
+                await self._take(arrival, late=lambda: self._spawn(self._handle(arrival)))
+            except StorageError as error:
+                _log.warning("a form could not be written down", key=arrival.key, error=str(error))
+                errors = {inputs[0]: _SEND_AGAIN} if inputs else {}
+        await (ack(response_action="errors", errors=errors) if errors else ack())
 
     async def _on_shortcut(self, ack: AsyncAck, body: Json) -> None:
+        place = _place(body)
+        if body["callback_id"] not in self._forms.forms.shortcuts:
+            await ack()
+            sentence = "Holdfast has no such shortcut any more. Nothing was changed; try /holdfast help."
+            self._spawn(self._answers.say(place, View(sentence)))
+            return
+        try:
+            await self._take(Arrival(f"shortcut:{body['trigger_id']}", "shortcut", shortcut_payload(body, place)))
+        except StorageError as error:
+            self._spawn(self._answers.say(place, View(_sentence(error))))
         await ack()
-        sentence = "Holdfast has no such shortcut any more. Nothing was changed; try /holdfast help."
-        self._spawn(self._answers.say(_place(body), View(sentence)))
 
     async def _on_event(self, ack: AsyncAck, body: Json) -> BoltResponse | None:
         """An event that cannot be written down is not acked: Slack delivers it again, three times within minutes."""
@@ -199,12 +228,15 @@ class Edge:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _handle(self, arrival: Arrival) -> None:
-        """The one try/except round everything that people ask for."""
-        view: View | None
+    async def _handle(self, arrival: Arrival, *, fresh: bool = True) -> None:
+        """The one try/except round everything that people ask for. A form is opened first of all: its trigger lives
+        3 s, and after a restart, when the request is not `fresh`, no longer.
+        """
+        view: View | None = None
         try:
-            await self._inbox.start(arrival.key)
-            view = await self._run(arrival)
+            if not await self._forms.open(arrival, fresh=fresh):
+                await self._inbox.start(arrival.key)
+                view = await self._run(arrival)
         except SHOWABLE as error:
             view = View(_sentence(error))
         except Exception:  # noqa: BLE001  the edge of the process: logged with an id that the person is given
@@ -232,6 +264,10 @@ class Edge:
             return await self.commands[payload["command"]](self._services, call)
         if arrival.kind == "event":
             return await self._run_event(actor, payload)
+        if arrival.kind == "view":
+            return await self._forms.submit(actor, payload)
+        if arrival.kind == "shortcut":
+            return await self._forms.run_shortcut(actor, payload)
         if payload["action_id"] not in self.actions:
             return View(
                 "This button belongs to another version of Holdfast. Nothing was changed; use a command instead."
@@ -261,7 +297,13 @@ class Edge:
         kind = payload["event"]["type"]
         if kind not in self.events:  # taken by an earlier version, before a restart
             return None
-        event = Event(actor=actor, kind=kind, body=payload["event"], channel=payload.get("channel_id"))
+        event = Event(
+            actor=actor,
+            kind=kind,
+            body=payload["event"],
+            channel=payload.get("channel_id"),
+            look=Messages(self._workspaces.of_request(payload)).look,
+        )
         return await self.events[kind](self._services, event)
 
     async def _tell_interrupted(self, arrival: Arrival, *, begun: bool) -> None:
@@ -312,7 +354,7 @@ def _typed(arrival: Arrival) -> str:
         return f"{payload['command']} {payload.get('text', '')}".strip()
     if arrival.kind == "event":
         return str(payload["event"]["type"])
-    return str(payload["action_id"])
+    return str(payload.get("title") or payload.get("callback_id") or payload["action_id"])
 
 
 def _is_safe_again(arrival: Arrival) -> bool:

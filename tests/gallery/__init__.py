@@ -8,7 +8,7 @@ noun, and a new noun a line in GROUPS.
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.gallery import answers, campaigns, maintenance, notices, outages, resends, servers
+from tests.gallery import answers, campaigns, forms, maintenance, notices, outages, resends, servers
 from tests.gallery.scene import Scenes, problems, text_of
 
 GROUPS: Mapping[str, Scenes] = {
@@ -18,6 +18,7 @@ GROUPS: Mapping[str, Scenes] = {
     "resends": resends.SCENES,
     "notices": notices.SCENES,
     "maintenance": maintenance.SCENES,
+    "forms": forms.SCENES,
     "answers": answers.SCENES,
 }
 FOLDER = Path(__file__).parents[1] / "data" / "gallery"

@@ -4,8 +4,11 @@ from datetime import timedelta
 from typing import Any
 
 from bot.services.outage_shapes import (
+    ActionItem,
+    ActionList,
     CampaignNow,
     Headline,
+    OutageResult,
     OutageRow,
     OutageSummary,
     OutageTimeline,
@@ -174,8 +177,26 @@ def summary(shown: Outage | None = None, **changes: Any) -> OutageSummary:
     return OutageSummary(**(values | changes))
 
 
+def action(number: int, text: str = "check the disks", **changes: Any) -> ActionItem:
+    values: dict[str, Any] = {"owner": BEN, "done_by": None, "permalink": None}
+    return ActionItem(number, text, **(values | changes))
+
+
+LINK = "https://acme.slack.com/archives/C0OPS/p1777864560000100?cid=C0OPS"
+SOME_ACTIONS = (action(41), action(44, HOSTILE, owner=None, permalink=LINK), action(40, "call the host", done_by=ANA))
+ACTION_LISTS: dict[str, ActionList] = {
+    "none": ActionList(row(), ()),
+    "some": ActionList(row(), SOME_ACTIONS),
+    "one": ActionList(row(), (action(41),)),
+    "all done": ActionList(row(), (action(40, done_by=ANA), action(41, done_by=BEN))),
+    "200": ActionList(row(), tuple(action(number) for number in range(1, 201))),
+}
+
 SUMMARIES: dict[str, OutageSummary] = {
     "with all there is to know": summary(),
+    "with actions": summary(actions=SOME_ACTIONS),
+    "with 200 actions": summary(actions=ACTION_LISTS["200"].items),
+    "with all actions done": summary(actions=ACTION_LISTS["all done"].items),
     "of one message": summary(totals=ONE_UNKNOWN, campaigns=("spring-sale",)),
     "all recovered": summary(totals=ALL_BACK),
     "of 500 campaigns, after recurrences": summary(
@@ -200,18 +221,34 @@ OPEN = OutageRow(row(), ("primary",), 1)
 OVER = OutageRow(row(OutageState.RESOLVED, id=2), ("primary", "second"), 0)
 ROWS = [OutageRow(row(OutageState.ACKNOWLEDGED, id=number), ("primary",), number % 3) for number in range(500, 0, -1)]
 
+SAID = Timeline(
+    id=41,
+    at=NIGHT + timedelta(minutes=4),
+    kind="outage.message",
+    actor=ANA,
+    text=f"{BEN}: the relay says {HOSTILE}",
+    channel="C0OPS",
+    message_ts="1777864560.000100",
+    data={"author": BEN, "permalink": "https://acme.slack.com/archives/C0OPS/p1777864560000100?cid=C0OPS"},
+)
+
 SCENES: Scenes = {
     **each("card", outage.headline, CARDS),
     **each("summary", outage.summary, SUMMARIES),
     **each("/outage status", outage_replies.status, CARDS),
+    "/outage declare": lambda: outage_replies.declared(
+        OutageResult(row(), "Outage #3 is open on primary. Held: spring-sale.", ("spring-sale",))
+    ),
     "/outage list: empty": lambda: outage_replies.listing([]),
     "/outage list: one": lambda: outage_replies.listing([OPEN]),
     "/outage list: none is open": lambda: outage_replies.listing([OVER]),
     "/outage list: open and over": lambda: outage_replies.listing([OPEN, OVER]),
     "/outage list: 500": lambda: outage_replies.listing(ROWS),
+    **each("/outage actions", outage_replies.actions, ACTION_LISTS),
     "/outage timeline: empty": lambda: outage_replies.timeline(OutageTimeline(row(), ())),
     "/outage timeline: one": lambda: outage_replies.timeline(OutageTimeline(row(), ENTRIES[:1])),
     "/outage timeline: 200": lambda: outage_replies.timeline(OutageTimeline(row(), ENTRIES)),
+    "/outage timeline: a message": lambda: outage_replies.timeline(OutageTimeline(row(), (*ENTRIES[:1], SAID))),
     "thread: an entry": lambda: timeline.entry(entry(1, f"{ANA} named the cause: the disk is full")),
     "thread: what others wrote": lambda: timeline.entry(entry(1, f"{BEN}: {HOSTILE}")),
     "thread: a long entry": lambda: timeline.entry(entry(1, f"{BEN}: " + "long " * 700)),

@@ -42,9 +42,9 @@ async def workspace(db: Database, folder: Path) -> AsyncIterator[Workspace]:
     async with FakeSlack() as slack, web_client(slack) as client:
         maria, jonas = slack.add_user("maria", tz="Europe/Madrid"), slack.add_user("jonas")
         ops = slack.add_channel("email-ops")
-        roles = {"sender": [maria.id, jonas.id], "approver": [maria.id, jonas.id]}
+        roles = {"sender": [maria.id, jonas.id], "approver": [maria.id, jonas.id], "admin": [maria.id]}
         services = build(db, slack_support.settings(folder, roles=roles))
-        edge = Edge(services, client, commands.COMMANDS, commands.ACTIONS)
+        edge = Edge(services, client, commands.COMMANDS, commands.ACTIONS, events=commands.EVENTS, forms=commands.FORMS)
         async with slack_support._socket(slack, edge), announcing(services, slack, CARDS):
             yield Workspace(db, slack, edge, services, ops, maria, jonas)
             await edge.drain()

@@ -110,6 +110,21 @@ async def test_an_answer_that_needs_a_token_takes_that_of_the_workspace(company:
 
 
 @ON_SQLITE
+async def test_a_form_opens_for_somebody_of_another_workspace(company: Company) -> None:
+    acme = company.acme
+    async with over(acme, "http") as bot:
+        await install(acme, bot)
+        await install(acme, bot, company.bea)
+
+        await acme.slack.command(company.bea, company.room, "/outage declare")
+        await acme.until(lambda: acme.slack.open_views(company.bea), "the form")
+        sent = await acme.slack.submit_view(company.bea, None, {"server": "primary", "text": "all is slow"})
+
+        assert sent.error is None
+        await acme.message("all is slow")
+
+
+@ON_SQLITE
 async def test_people_of_a_workspace_without_it_stay_outsiders(company: Company) -> None:
     acme = company.acme
     guest = acme.slack.add_user("guest")

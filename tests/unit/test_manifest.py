@@ -19,6 +19,13 @@ from commands.words import Command
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests" / "data" / "slack"
+# https://docs.slack.dev/reference/events
+EVENT_SCOPES = {
+    "pin_added": "pins:read",
+    "pin_removed": "pins:read",
+    "reaction_added": "reactions:read",
+    "reaction_removed": "reactions:read",
+}
 
 
 # Reading the file
@@ -113,13 +120,18 @@ def test_its_commands_are_those_that_the_code_answers(manifest: dict[str, Any]) 
     assert [each["command"] for each in manifest["features"]["slash_commands"]] == list(commands.COMMANDS)
 
 
+def test_its_shortcuts_are_those_that_the_code_answers(manifest: dict[str, Any]) -> None:
+    assert [each["callback_id"] for each in manifest["features"]["shortcuts"]] == list(commands.FORMS.shortcuts)
+    assert set(commands.FORMS.shortcuts) <= set(commands.FORMS.openers)
+
+
 def test_its_events_are_those_that_the_code_deals_with(manifest: dict[str, Any]) -> None:
     events = manifest["settings"].get("event_subscriptions", {}).get("bot_events", [])
     assert sorted(events) == sorted([*commands.EVENTS, *REMOVALS])
 
 
 def test_every_module_of_the_folder_is_registered() -> None:
-    files = {path.stem for path in (ROOT / "commands").glob("*.py")} - {"__init__", "words"}
+    files = {path.stem for path in (ROOT / "commands").glob("*.py")} - {"__init__", "marks", "words"}
     assert {f"/{name}" for name in files} == set(commands.COMMANDS)
 
 
@@ -179,8 +191,13 @@ def test_its_scopes_cover_every_method_that_the_code_calls(manifest: dict[str, A
     assert not missing
 
 
+def test_its_scopes_cover_every_event_that_the_code_deals_with(manifest: dict[str, Any]) -> None:
+    assert {EVENT_SCOPES[name] for name in commands.EVENTS} <= set(manifest["oauth_config"]["scopes"]["bot"])
+
+
 def test_it_asks_for_no_scope_that_nothing_needs(manifest: dict[str, Any]) -> None:
-    needed = {"commands"}.union(*(METHOD_SCOPES[name] for name in _methods()))
+    events = {EVENT_SCOPES[name] for name in commands.EVENTS}
+    needed = {"commands", *events}.union(*(METHOD_SCOPES[name] for name in _methods()))
     assert set(manifest["oauth_config"]["scopes"]["bot"]) <= needed
 
 

@@ -13,6 +13,8 @@ from storage.models import Outage, OutageState
 
 NO_DATA = "no data"
 _MOST_CAMPAIGNS = 5
+_MOST_ACTIONS = 10
+_ACTION = 200
 _LONG_TEXT = 500
 _OVER = "nothing, it is over."
 
@@ -274,6 +276,8 @@ def summary(shown: OutageSummary) -> View:
         blocks.fields(_times(shown)),
         blocks.fields(_totals(shown)),
     ]
+    if shown.actions:
+        made.append(blocks.section(_actions_of(shown)))
     if shown.totals and shown.totals.still_lost > 0:
         made.append(blocks.context(f"Send again what is lost: /resend plan #{outage.id}"))
     if shown.totals and shown.totals.unknown:
@@ -284,6 +288,21 @@ def summary(shown: OutageSummary) -> View:
             )
         )
     return View(f"{title}: it lasted {lasted}.", made)
+
+
+def _actions_of(shown: OutageSummary) -> str:
+    open_ones = [each for each in shown.actions if each.is_open]
+    total = blocks.count(len(shown.actions), "action")
+    if not open_ones:
+        return f"*To do:* nothing any more, all of {total} done"
+    lines = [f"*To do:* {len(open_ones)} of {total}"]
+    for each in open_ones[:_MOST_ACTIONS]:
+        who = f"{safe(each.owner)} has it" if each.owner else "nobody has it"
+        lines.append(f"☐ *{each.number}*  {safe(blocks.clip(each.text, _ACTION))} · {who}")
+    more = len(open_ones) - _MOST_ACTIONS
+    hint = f"/outage actions #{shown.outage.id}"
+    lines.append(f"and {more} more: {hint}" if more > 0 else "When one is done: /outage done NUMBER")
+    return "\n".join(lines)
 
 
 def _story(shown: OutageSummary, lasted: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from bot.services.outage_shapes import Headline, OutageRow, OutageTimeline
+from bot.services.outage_shapes import ActionItem, ActionList, Headline, OutageResult, OutageRow, OutageTimeline
 from bot.slack import blocks
 from bot.slack.blocks import View, clip, count, escape
 from bot.slack.views import outage as card
@@ -21,6 +21,15 @@ _LOOKS = {
     OutageState.MONITORING: "🟡",
     OutageState.RESOLVED: "🟢",
 }
+
+
+def declared(result: OutageResult) -> View:
+    """`/outage declare`: what was done, and how to undo it."""
+    number = f"#{result.outage.id}"
+    undo = f"Undo it with /outage resolve {number} TEXT"
+    if result.campaigns:
+        undo += f" and /campaign resume {result.campaigns[0] if len(result.campaigns) == 1 else 'all'}"
+    return replies.said(f"{result.text} Take it with /outage ack {number}. {undo}")
 
 
 def listing(rows: Sequence[OutageRow]) -> View:
@@ -78,5 +87,35 @@ def timeline(shown: OutageTimeline) -> View:
     return replies.listed(title, [*first, *lines], len(first) + len(lines), "its thread has them all")
 
 
+def actions(shown: ActionList) -> View:
+    """`/outage actions`: what is still to be done, then what is done."""
+    outage, total = shown.outage, len(shown.items)
+    if not total:
+        return View(f"Outage #{outage.id} has no actions. Note one with: /outage action #{outage.id} [@OWNER] TEXT")
+    open_ones = sum(each.is_open for each in shown.items)
+    title = (
+        f"Outage #{outage.id}: {count(open_ones, 'open action')} of {total}"
+        if open_ones
+        else (f"Outage #{outage.id}: all of {count(total, 'action')} done")
+    )
+    made = replies.listed(title, [_action(each) for each in shown.items], total, "its timeline has them all")
+    hint = [blocks.context("When one is done: /outage done NUMBER")] if open_ones else []
+    return View(made.text, [*made.blocks, *hint])
+
+
+def _action(item: ActionItem) -> str:
+    """`☐ 41  check the disks · @Jonas has it`."""
+    link = f" · <{escape(item.permalink)}|in Slack>" if item.permalink else ""
+    who = f"{safe(item.owner)} has it" if item.owner else "nobody has it"
+    state = f"done, says {safe(item.done_by)}" if item.done_by else who
+    return f"{'☐' if item.is_open else '☑'} *{item.number}*  {safe(clip(item.text, _ENTRY))} · {state}{link}"
+
+
 def _entry(row: Timeline) -> str:
-    return f"{blocks.time(row.at, '{date_short_pretty} {time_secs}')}  {safe(clip(row.text, _ENTRY))}"
+    text = row.text if row.channel is None else " ".join(row.text.split())
+    line = f"{blocks.time(row.at, '{date_short_pretty} {time_secs}')}  {safe(clip(text, _ENTRY))}"
+    if row.channel is None:
+        return line
+    link = (row.data or {}).get("permalink")
+    seen = f" · <{escape(link)}|in Slack>" if link else ""
+    return f"{line}{seen} · entry {row.id}"
