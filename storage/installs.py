@@ -71,6 +71,9 @@ async def remove(tx: Tx, team_id: str, at: datetime) -> bool:
     gone = delete(SlackBot).where(SlackBot.team_id == team_id, SlackBot.installed_at <= until).returning(SlackBot.id)
     if not list(await tx.scalars(gone)):
         return False
+    dead = dict.fromkeys(("bot_token", "bot_refresh_token", "user_token", "user_refresh_token"))
+    old = SlackInstallation.team_id == team_id, SlackInstallation.installed_at <= until
+    await tx.execute(update(SlackInstallation).where(*old).values(**dead))
     left = select(SlackBot.id).where(SlackBot.team_id == team_id, SlackBot.bot_token.is_not(None)).limit(1)
     return await tx.scalar(left) is None
 

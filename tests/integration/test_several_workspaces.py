@@ -188,6 +188,7 @@ async def test_a_workspace_that_removes_it_is_told_of_once_and_its_tokens_are_fo
         with acme.environment():
             store, findings = token_store(load_settings(), acme.db), await check_slack(load_settings())
         assert await store.async_find_bot(enterprise_id=None, team_id=company.beta.team_id) is None
+        assert len(await secrets(acme)) == 2  # Acme's, in either table
         [finding] = [each for each in findings if each.what == "workspace Beta"]
         assert "Holdfast is not installed there. Open" in finding.sentence
 
