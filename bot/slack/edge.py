@@ -251,8 +251,9 @@ class Edge:
         if arrival.kind == "event" and is_removal(payload["event"]):
             await self._remove(payload)
             return None
-        team = payload.get("team_id") or payload.get("workspace_id")
-        actor = await self._people.actor(payload["user_id"], payload.get("user_name", ""), team)
+        actor = await self._people.actor(
+            payload["user_id"], payload.get("user_name", ""), payload.get("team_id"), payload.get("workspace_id")
+        )
         if arrival.kind == "command":
             call = Call(
                 actor=actor,

@@ -1,6 +1,6 @@
 """Declare an outage: `/outage declare` without its words, and the global shortcut."""
 
-from bot.errors import SHOWABLE, NotFoundError
+from bot.errors import NotFoundError
 from bot.services.bundle import Services
 from bot.slack.blocks import View
 from bot.slack.forms import Ask, Filled, Form, Sheet
@@ -14,30 +14,27 @@ TYPED = "/outage declare SERVER TEXT"
 
 
 async def open_form(services: Services, ask: Ask) -> Sheet | None:
-    """For what lacks a text; what is complete is carried out as it was typed."""
+    """Without words, or with a server and no text; everything else is carried out or refused as it was typed."""
     word, text = split(ask.words)
-    return None if word and text else await _sheet(services, word)
+    if text or (word and await found_wrong(services.servers.find(word))):
+        return None
+    return await _sheet(services, (await services.servers.find(word)).name if word else None)
 
 
-async def from_anywhere(services: Services, ask: Ask) -> Sheet | None:
-    sheet = await _sheet(services, ask.words)
+async def from_anywhere(services: Services, _: Ask) -> Sheet | None:
+    sheet = await _sheet(services, None)
     if sheet is None:
         raise NotFoundError("There is no server yet to declare an outage on. Add one with /server add NAME HOST:PORT")
     return sheet
 
 
-async def _sheet(services: Services, word: str) -> Sheet | None:
+async def _sheet(services: Services, name: str | None) -> Sheet | None:
     """None without any server: the typed command says what to do then."""
     rows = await services.servers.list()
     if not rows:
         return None
-    try:
-        name = (await services.servers.find(word)).name if word else None
-    except SHOWABLE:
-        name = None
-    if name is None and len(rows) == 1:
-        name = rows[0].server.name
-    return Sheet(views.declare(rows, services.settings.outages.policy, server=name), TYPED)
+    only = rows[0].server.name if len(rows) == 1 else None
+    return Sheet(views.declare(rows, services.settings.outages.policy, server=name or only), TYPED)
 
 
 async def _check(services: Services, filled: Filled) -> dict[str, str]:

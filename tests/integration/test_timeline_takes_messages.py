@@ -136,3 +136,16 @@ async def test_an_entry_is_taken_out_by_its_number_and_records_stay(db: Database
         assert "the disk is full" not in await here.type("/outage timeline")
         assert "is what Holdfast recorded, and that stays" in await here.type("/outage remove 1")
         assert "No timeline has an entry 999" in await here.type("/outage remove 999")
+
+
+async def test_somebody_of_another_workspace_changes_no_timeline(db: Database, tmp_path: Path) -> None:
+    async with workspace(db, tmp_path) as here:
+        card = await an_outage(here)
+        guest = here.slack.add_user("guest")
+        guest.team_id = "T0ELSEWHERE"
+        message = await here.slack.say(here.jonas, here.ops, "the disk is full", thread_of=card)
+
+        said = await told(here, await here.slack.react(guest, message, PIN))
+
+        assert "You are from another workspace, so you may look and no more." in said
+        assert "the disk is full" not in await here.type("/outage timeline")
