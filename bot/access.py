@@ -11,6 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
+from bot.bidi import isolated
 from bot.clock import now
 from bot.config import BreakGlassSettings, RoleSettings
 from bot.errors import NotAllowedError, RoleMissingError
@@ -43,8 +44,9 @@ class Actor:
     def mention(self) -> str:
         """How a message names them. Slack may not know a person of another workspace, so their name stands beside."""
         if self.source != "slack":
-            return self.name
-        return f"<@{self.id}> ({self.name} of {self.workspace})" if self.workspace else f"<@{self.id}>"
+            return isolated(self.name)
+        beside = f" ({isolated(self.name)} of {isolated(self.workspace)})" if self.workspace else ""
+        return f"<@{self.id}>{beside}"
 
 
 HOLDFAST = Actor(id="holdfast", name="Holdfast", source="system")

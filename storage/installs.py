@@ -44,6 +44,11 @@ async def workspaces(tx: Tx) -> Sequence[Workspace]:
     return [_workspace(row, removed=row.team_id not in alive) for row in rows]
 
 
+def home_of(known: Sequence[Workspace], wanted: str | None) -> str | None:
+    """The id of the workspace with the channel of the outages: the wanted one, else the first that was installed."""
+    return wanted or next((each.team_id for each in known), None)
+
+
 def _workspace(row: SlackInstallation, *, removed: bool) -> Workspace:
     team_id = row.team_id or ""
     return Workspace(
@@ -66,6 +71,9 @@ async def remove(tx: Tx, team_id: str, at: datetime) -> bool:
     gone = delete(SlackBot).where(SlackBot.team_id == team_id, SlackBot.installed_at <= until).returning(SlackBot.id)
     if not list(await tx.scalars(gone)):
         return False
+    dead = dict.fromkeys(("bot_token", "bot_refresh_token", "user_token", "user_refresh_token"))
+    old = SlackInstallation.team_id == team_id, SlackInstallation.installed_at <= until
+    await tx.execute(update(SlackInstallation).where(*old).values(**dead))
     left = select(SlackBot.id).where(SlackBot.team_id == team_id, SlackBot.bot_token.is_not(None)).limit(1)
     return await tx.scalar(left) is None
 

@@ -9,8 +9,9 @@ from importlib.metadata import PackageNotFoundError, version
 from bot.clock import now
 from bot.config import Settings
 from bot.services.server_results import effective_state
-from storage import approvals, campaigns, maintenance, outages, paging, posts, servers, status, workers
-from storage.db import Database
+from storage import approvals, campaigns, installs, maintenance, outages, paging, posts, servers, status, workers
+from storage.db import Database, Tx
+from storage.installs import Workspace
 from storage.models import Approval, Maintenance, Outage, Paging
 from storage.posts import Trouble
 
@@ -45,11 +46,20 @@ class StatusReport:
     """The names of the campaigns that wait for an approval, by id."""
     paging: Paging | None = None
     """The absence of Slack that goes on, and whom it was told."""
+    workspaces: tuple[Workspace, ...] = ()
+    """Where Holdfast was installed by OAuth, the home workspace first; empty with a token from the settings."""
+    install_url: str | None = None
+
+    @property
+    def homeless(self) -> Workspace | None:
+        """The home workspace, when it removed Holdfast: nothing can be posted."""
+        return self.workspaces[0] if self.workspaces and self.workspaces[0].removed else None
 
     @property
     def calm(self) -> bool:
         """Nothing needs anybody now."""
-        return not self.outages and not self.approvals and not self.posts.error and self.sender_runs
+        quiet = not self.posts.error and self.homeless is None
+        return not self.outages and not self.approvals and quiet and self.sender_runs
 
 
 class Status:
@@ -84,7 +94,18 @@ class Status:
                 at=at,
                 asked=asked,
                 paging=await paging.current(tx),
+                workspaces=await self._workspaces(tx),
+                install_url=self._settings.install_url,
             )
+
+    async def _workspaces(self, tx: Tx) -> tuple[Workspace, ...]:
+        """Those that may use Holdfast: the home one, and those of the settings."""
+        if self._settings.install_url is None:
+            return ()
+        known = await installs.workspaces(tx)
+        home = installs.home_of(known, self._settings.slack_team)
+        ours = [each for each in known if each.team_id == home or each.team_id in self._settings.slack_teams]
+        return tuple(sorted(ours, key=lambda each: each.team_id != home))
 
 
 def own_version() -> str:

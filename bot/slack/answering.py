@@ -61,7 +61,7 @@ class Answers:
         message.
         """
         try:
-            client = self._workspaces.of(place.get("workspace_id"), place.get("team_id"))
+            client = self._workspaces.of_request(place)
             if place.get("channel_id"):
                 await client.chat_postEphemeral(
                     channel=place["channel_id"],
@@ -75,8 +75,7 @@ class Answers:
         except SLACK_ERRORS as error:
             code = reason(error)
             if code in _CANNOT_SPEAK and place.get("channel_id"):
-                alone = {key: place[key] for key in ("user_id", "workspace_id", "team_id") if place.get(key)}
-                return await self._post(alone, view)
+                return await self._post({**place, "channel_id": None}, view)
             return code
         return None
 

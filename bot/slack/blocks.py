@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from bot.bidi import isolated
+
 Block = dict[str, Any]
 
 SECTION_MAX = 3000
@@ -30,7 +32,14 @@ def clip(text: str, limit: int) -> str:
 
 
 def escape(text: str) -> str:
-    """What a person or a server wrote, safe inside mrkdwn: no mention, no link, no markup of Slack's."""
+    """What a person or a server wrote, safe inside mrkdwn: no mention, no link, no markup of Slack's, and nothing that
+    turns the words around it.
+    """
+    return literal(isolated(text))
+
+
+def literal(text: str) -> str:
+    """Text that is no markup of Slack's, whatever is in it."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 

@@ -17,7 +17,8 @@ from bot.slack.answering import SLACK_ERRORS, reason
 from bot.slack.channel import ChannelError, HomeChannel
 from bot.slack.groups import check_groups
 from bot.slack.setbacks import judge
-from bot.slack.tokens import bot_token_of
+from bot.slack.tokens import bot_token_of, token_of, token_store
+from storage import installs
 from storage.db import Database
 
 APPS = "https://api.slack.com/apps"
@@ -65,15 +66,50 @@ async def check_slack(settings: Settings) -> list[Finding]:
         said = _said(error, settings.install_url)
         return [Finding("bot token", ok=False, sentence=said), *found, _unasked_channel(settings)]
     sentence = f"Slack knows it as {who.get('user')} in the workspace {who.get('team')}."
-    groups = await check_groups(client, settings)
     return [
         Finding("bot token", ok=True, sentence=sentence),
         _scopes(who),
-        *groups,
+        *await check_groups(client, settings),
         *_clock(who, now()),
         *found,
         await _channel(client, settings),
+        *await _others(settings),
     ]
+
+
+async def _others(settings: Settings) -> list[Finding]:
+    """The further workspaces of HOLDFAST_SLACK_TEAMS, where the tokens come from installations by OAuth."""
+    if settings.install_url is None:
+        return []
+    db = Database(settings.database)
+    try:
+        async with db.read() as tx:
+            known = {each.team_id: each for each in await installs.workspaces(tx)}
+        home = installs.home_of(list(known.values()), settings.slack_team)
+        return [await _other(settings, db, team, known.get(team)) for team in settings.slack_teams if team != home]
+    except SHOWABLE as error:
+        return [Finding("workspaces", ok=False, sentence=str(error))]
+    finally:
+        await db.close()
+
+
+async def _other(settings: Settings, db: Database, team: str, known: installs.Workspace | None) -> Finding:
+    token = await token_of(token_store(settings, db), known) if known else None
+    what = f"workspace {known.name if known else team}"
+    if token is None:
+        sentence = (
+            f"Holdfast is not installed there. Open {settings.install_url} to install it, or take {team} out of "
+            "HOLDFAST_SLACK_TEAMS."
+        )
+        return Finding(what, ok=False, sentence=sentence)
+    client = AsyncWebClient(token=token, base_url=settings.slack_api_url, timeout=_PATIENCE, retry_handlers=[])
+    try:
+        who = await client.auth_test()
+    except SLACK_ERRORS as error:
+        return Finding(what, ok=False, sentence=_said(error, settings.install_url))
+    scopes = _scopes(who)
+    sentence = f"Slack knows it as {who.get('user')} there." if scopes.ok else scopes.sentence
+    return Finding(what, ok=scopes.ok, sentence=sentence)
 
 
 async def _bot_token(settings: Settings) -> str | None:

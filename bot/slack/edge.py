@@ -85,9 +85,8 @@ class Edge:
         self._people = People(self._workspaces)
         self._groups = UserGroups(client, services.access)
         self._answers = Answers(self._workspaces)
-        self._messages = Messages(client)
         self._home = home
-        self._forms = FormDesk(services, self._workspaces, forms or Forms(), self._messages)
+        self._forms = FormDesk(services, self._workspaces, forms or Forms())
         self._tasks: set[asyncio.Task[object]] = set()
         self._began = now()
 
@@ -271,7 +270,7 @@ class Edge:
             await self._answers.say(arrival.payload, view)
             view = await view.then()
         if isinstance(view, Attached):
-            client = self._workspaces.of(arrival.payload.get("team_id"), arrival.payload.get("workspace_id"))
+            client = self._workspaces.of_request(arrival.payload)
             await send_file(client, arrival.payload["user_id"], view)
         return view
 
@@ -346,7 +345,7 @@ class Edge:
             kind=kind,
             body=payload["event"],
             channel=payload.get("channel_id"),
-            look=self._messages.look,
+            look=Messages(self._workspaces.of_request(payload)).look,
         )
         return await self.events[kind](self._services, event)
 

@@ -118,11 +118,10 @@ class Forms:
 class FormDesk:
     """Opens modals and looks submissions through."""
 
-    def __init__(self, services: Services, workspaces: Workspaces, forms: Forms, messages: Messages) -> None:
+    def __init__(self, services: Services, workspaces: Workspaces, forms: Forms) -> None:
         self.forms = forms
         self._services = services
         self._workspaces = workspaces
-        self._messages = messages
 
     async def open(self, arrival: Arrival, *, fresh: bool) -> bool:
         """Open the form that a request asks for. False when it needs none.
@@ -142,7 +141,7 @@ class FormDesk:
                 f"for it again, or type: {sheet.typed}"
             )
         try:
-            client = self._workspaces.of(payload.get("workspace_id"), payload.get("team_id"))
+            client = self._workspaces.of_request(payload)
             await client.views_open(trigger_id=payload["trigger_id"], view=_addressed(sheet, payload))
         except SLACK_ERRORS as error:
             _log.warning("a form was not opened", form=sheet.view["callback_id"], error=reason(error))
@@ -183,11 +182,12 @@ class FormDesk:
             words=payload.get("text") or payload.get("value") or "",
             channel=channel,
             message=said_of(message, channel, None) if message and channel else None,
-            permalink=self._messages.permalink,
+            permalink=Messages(self._workspaces.of_request(payload)).permalink,
         )
 
     def filled(self, payload: Json, actor: Actor) -> Filled:
-        return Filled(actor, payload["values"], payload["about"], self._messages.look)
+        look = Messages(self._workspaces.of_request(payload)).look
+        return Filled(actor, payload["values"], payload["about"], look)
 
 
 def submission_payload(body: Json) -> Json:

@@ -14,7 +14,7 @@ from bot.clock import now
 from bot.config import Settings
 from bot.errors import BotError
 from bot.slack.answering import SLACK_ERRORS, reason
-from bot.slack.tokens import home_of, token_of, token_store
+from bot.slack.tokens import token_of, token_store
 from bot.slack.workspaces import Workspaces
 from storage import installs, timeline
 from storage.db import Database
@@ -50,7 +50,7 @@ class Installations:
         async with self._db.transaction() as tx:
             await installs.adopt(tx, self._app["client_id"])
         known = await self._known()
-        self._workspaces.home = home_of(self._settings, known)
+        self._workspaces.home = installs.home_of(known, self._settings.slack_team)
         for each in known:
             token = await token_of(self._store, each)
             if token and self._may(each.team_id):

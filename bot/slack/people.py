@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import structlog
 from aiohttp import ClientError
 from slack_sdk.errors import SlackClientError
+from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.access import Actor
 from bot.clock import now
@@ -32,13 +33,13 @@ class People:
         self._known: dict[tuple[str | None, str], _Known] = {}
         self._teams: dict[str, str] = {}
 
-    async def actor(self, user_id: str, name: str = "", team: str | None = None, asked_in: str | None = None) -> Actor:
+    async def actor(self, user_id: str, name: str = "", team: str | None = None, place: str | None = None) -> Actor:
         """The person with this id. `name` is what the request called them, for when Slack cannot be asked; `team` is
         the workspace that the request says they are of; a reaction does not say it, and then it is their profile's.
-        `asked_in` is the workspace that the request came from.
+        `place` is the workspace in which they asked.
         """
-        person = await self._person(user_id, name, team or asked_in)
-        team = team or self._teams.get(user_id) or asked_in
+        person = await self._person(user_id, name, team, place)
+        team = team or self._teams.get(user_id)
         if team and await self._is_elsewhere(team):
             return replace(person, outsider=True)
         return replace(person, workspace=self._workspaces.name(team))
@@ -55,12 +56,12 @@ class People:
                 return False
         return not self._workspaces.knows(team)
 
-    async def _person(self, user_id: str, name: str, team: str | None) -> Actor:
+    async def _person(self, user_id: str, name: str, team: str | None, place: str | None) -> Actor:
         # Slack calls an id unique only together with the team's.
-        key = (team, user_id)
+        key = (team or place, user_id)
         known = self._known.get(key)
         if known is None or now() - known.at > FRESH:
-            known = _Known(asyncio.create_task(self._ask(user_id, team)), now())
+            known = _Known(asyncio.create_task(self._ask(user_id, self._workspaces.of(team, place))), now())
             self._known[key] = known
         try:
             async with asyncio.timeout(_PATIENCE.total_seconds()):
@@ -70,8 +71,8 @@ class People:
             _log.warning("users.info failed", user=user_id, error=type(error).__name__)
             return Actor(id=user_id, name=name or user_id)
 
-    async def _ask(self, user_id: str, team: str | None) -> Actor:
-        answer = await self._workspaces.of(team).users_info(user=user_id)
+    async def _ask(self, user_id: str, client: AsyncWebClient) -> Actor:
+        answer = await client.users_info(user=user_id)
         user = answer["user"]
         profile = user.get("profile", {})
         if user.get("team_id") and not user.get("enterprise_user"):  # an organisation's people are of many workspaces

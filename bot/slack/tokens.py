@@ -119,11 +119,6 @@ def token_store(settings: Settings, db: Database) -> TokenStore:
     return TokenStore(db, settings.slack_client_id or "", Vault(settings.signing_key()))
 
 
-def home_of(settings: Settings, known: list[installs.Workspace]) -> str | None:
-    """The workspace with the channel of the outages: that of the settings, else the first that was installed."""
-    return settings.slack_team or next((each.team_id for each in known), None)
-
-
 async def bot_token_of(settings: Settings, db: Database) -> str | None:
     """The bot token of the home workspace: of the settings, else of the installation, else None.
 
@@ -134,8 +129,8 @@ async def bot_token_of(settings: Settings, db: Database) -> str | None:
     if settings.install_url is None:
         return None
     async with db.read() as tx:
-        known = list(await installs.workspaces(tx))
-    home = home_of(settings, known)
+        known = await installs.workspaces(tx)
+    home = installs.home_of(known, settings.slack_team)
     of_home = next((each for each in known if each.team_id == home), None)
     return await token_of(token_store(settings, db), of_home) if of_home else None
 

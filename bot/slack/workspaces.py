@@ -1,6 +1,7 @@
 """The workspaces that Holdfast is installed in, each with the client that speaks to it. All of it is in memory."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from slack_sdk.web.async_client import AsyncWebClient
 
@@ -30,6 +31,10 @@ class Workspaces:
             if team in self._others:
                 return self._others[team].client
         return self.client
+
+    def of_request(self, request: Mapping[str, Any]) -> AsyncWebClient:
+        """The client for what somebody asked: of `workspace_id`, where they did, else of their own `team_id`."""
+        return self.of(request.get("workspace_id"), request.get("team_id"))
 
     def knows(self, team: str) -> bool:
         """Whether its people are ours."""

@@ -11,6 +11,7 @@ from bot.services.status import StatusReport
 from bot.slack.blocks import View
 from bot.slack.views import replies, status
 from commands.words import Command, Words, address, decided, pressed
+from storage.installs import Workspace
 from storage.models import Campaign, Maintenance, OutageState, Paging
 from storage.posts import Trouble, WaitingThread
 from tests.gallery.outages import row as outage
@@ -62,6 +63,10 @@ def window(number: int, state: str = "scheduled") -> tuple[Maintenance, str]:
     return Maintenance(id=number, state=state, starts_at=starts, ends_at=starts + timedelta(hours=2)), "primary"
 
 
+def workspace(name: str, *, removed: bool = False) -> Workspace:
+    return Workspace(f"T-{name}", name, None, "U1", NIGHT, removed)
+
+
 OPEN = (outage(), ("primary",))
 TAKEN = (outage(OutageState.ACKNOWLEDGED, id=2), ("second", "third"))
 REPORTS: dict[str, StatusReport] = {
@@ -97,6 +102,14 @@ REPORTS: dict[str, StatusReport] = {
         posts=BEHIND, paging=paged({"Telegram": None, "mail to ops@x.com": "no"})
     ),
     "Slack is away, nobody could be paged": report(posts=AWAY, paging=paged({"Telegram": "it cannot be reached"})),
+    "two workspaces, one of which removed it": report(
+        workspaces=(workspace("Acme"), workspace("Beta", removed=True), workspace(HOSTILE))
+    ),
+    "the workspace with the channel removed it": report(
+        workspaces=(workspace("Acme", removed=True), workspace("Beta")),
+        install_url="https://holdfast.example.com/slack/install",
+        posts=Trouble(12, NIGHT, "Holdfast is not installed in its workspace."),
+    ),
 }
 
 

@@ -4,12 +4,16 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from unittest import mock
 
 from aiohttp import ClientSession
 from sqlalchemy import select
+from structlog.testing import capture_logs
 
 from bot.app import Bot
+from bot.config import load_settings
 from bot.demo.fakeslack import User
+from bot.slack.pace import Pace
 from storage import installs
 from storage.models import SlackBot, SlackInstallation
 from tests.acceptance.support import Workplace
@@ -96,3 +100,23 @@ async def install(here: Workplace, bot: Bot, who: User | None = None, *, organiz
 async def says(here: Workplace, words: str) -> bool:
     """Whether `/holdfast status` in the terminal says this."""
     return words in await here.terminal("/holdfast status")
+
+
+@asynccontextmanager
+async def over(here: Workplace, road: str) -> AsyncIterator[Bot]:
+    """The bot that Slack reaches over a `socket`, or over signed `http`."""
+    if road == "socket":
+        async with here.bot() as bot:
+            yield bot
+        return
+    here.settings |= {"HOLDFAST_SLACK_APP_TOKEN": "", "HOLDFAST_SLACK_SIGNING_SECRET": here.slack.signing_secret}
+    hasty = mock.patch.dict(Pace.__init__.__kwdefaults__, {"burst": 100, "per_second": 100.0})
+    with here.environment(), hasty, capture_logs() as logged:
+        bot = Bot(load_settings())
+        try:
+            await bot.start()
+            here.slack.request_url = f"http://127.0.0.1:{bot.http_port}/slack/events"
+            yield bot
+        finally:
+            await bot.stop()
+    assert [entry for entry in logged if entry["log_level"] in {"error", "critical"}] == []

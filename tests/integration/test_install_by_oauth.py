@@ -1,12 +1,15 @@
 """Holdfast is installed from a page: to Slack and back, the token encrypted, in use at once, and one workspace only."""
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import time_machine
+from alembic import command
+from alembic.script import ScriptDirectory
+from sqlalchemy import Column, Connection, Integer, LargeBinary, MetaData, String, Table, Text, text
 from structlog.testing import capture_logs
 
 from bot.app import Bot
@@ -15,6 +18,8 @@ from bot.config import load_settings
 from bot.errors import BotError, SettingsError
 from bot.slack.checking import check_slack
 from bot.slack.tokens import Vault, bot_token_of
+from storage.db import alembic_config, head_revision
+from storage.types import UtcDateTime
 from tests.acceptance.support import Workplace, workplace
 from tests.integration.install_support import PUBLIC, browser, by_oauth, install, says, secrets, workspaces
 
@@ -116,6 +121,48 @@ async def test_a_start_with_a_revoked_token_still_shows_the_page(office: Workpla
         assert (await install(office, bot)).status == 200
         await office.type(office.maria, "/outage declare primary all is slow")
         await office.message("all is slow")
+
+
+async def test_an_installation_from_before_there_could_be_several_goes_on(office: Workplace) -> None:
+    """In the shape of the table that revision 0002 made, with the token that is valid at Slack."""
+    closed = Vault("a key of the tests").close(office.slack.bot_token)
+    async with office.db.connection() as connection:
+        await connection.run_sync(_as_before, office.slack.workspace.team_id, closed.encode(), office.maria.id)
+        await connection.commit()
+
+    async with office.bot() as bot:
+        [moved] = await workspaces(office)
+        assert (moved.name, moved.installed_by, moved.removed) == ("Acme", office.maria.id, False)
+        assert moved.installed_at == datetime(2026, 3, 29, 12, tzinfo=UTC)
+        await office.type(office.maria, "/outage declare primary all is slow")
+        await office.message("all is slow")
+        assert (await install(office, bot)).status == 200
+        assert len(await workspaces(office)) == 1
+
+
+def _as_before(connection: Connection, team: str, secret: bytes, who: str) -> None:
+    for table in ("slack_bots", "slack_installations"):
+        connection.execute(text(f"DROP TABLE {table}"))
+    before = Table(
+        "installations",
+        MetaData(),
+        Column("id", Integer, primary_key=True, autoincrement=False),
+        Column("team_id", String(20)),
+        Column("team", Text),
+        Column("secret", LargeBinary),
+        Column("scopes", Text),
+        Column("installed_by", Text),
+        Column("installed_at", UtcDateTime()),
+    )
+    before.create(connection)
+    row = {"id": 1, "team_id": team, "team": "Acme", "secret": secret, "scopes": "chat:write", "installed_by": who}
+    connection.execute(before.insert().values(**row, installed_at=datetime(2026, 3, 29, 12, tzinfo=UTC)))
+    config = alembic_config()
+    config.attributes["connection"] = connection
+    of_many = ScriptDirectory.from_config(config).get_revision("0007")
+    connection.execute(text("UPDATE alembic_version SET version_num = :it"), {"it": of_many.down_revision})
+    command.upgrade(config, "0007")
+    connection.execute(text("UPDATE alembic_version SET version_num = :it"), {"it": head_revision()})
 
 
 # What must not work

@@ -185,6 +185,19 @@ async def test_names_of_every_script_and_emoji_are_kept(db: Database, tmp_path: 
         assert "الخادم بطيء 🐌 שרת איטי" in here.slack.plain(head)
 
 
+async def test_what_would_turn_the_line_round_is_left_out_of_what_all_read(db: Database, tmp_path: Path) -> None:
+    async with workspace(db, tmp_path) as here:
+        await add_server(db, "primary", 2525)
+        await here.type("/outage declare primary all is \u202ewols")
+        head = await here.slack.wait_for_message(here.ops, "all is wols")
+        await here.type("/outage update \u2067nothing\u202e is wrong")
+
+        entry = await here.slack.wait_for_message(here.ops, "nothing is wrong", thread_of=head)
+        shown = here.slack.plain(head) + here.slack.plain(entry) + head.text + entry.text
+        assert "all is wols" in shown
+        assert not set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067") & set(shown)
+
+
 async def test_a_letter_that_would_turn_the_line_round_is_not_repeated(db: Database, tmp_path: Path) -> None:
     async with workspace(db, tmp_path) as here:
         await declared(here)

@@ -47,6 +47,7 @@ def oauth_access(call: Call) -> Json:
         call.refuse("invalid_arguments", [] if call.text("code") else ["missing required field: code"])
         grant, pair = tokens.exchange(str(call.args["code"]), call.credentials, call.text("redirect_uri"))
     workspace = call.slack.teams[grant.team]
+    workspace.changed()
     rotating: Json = {"refresh_token": pair.refresh, "expires_in": int(TOKEN_LIFE.total_seconds())}
     return {
         "access_token": pair.token,

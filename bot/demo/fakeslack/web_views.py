@@ -70,7 +70,10 @@ def _exchange(call: Call) -> User:
     trigger = call.text("trigger_id") or call.text("interactivity_pointer")
     if not trigger:
         raise SlackRefusesError("invalid_trigger_id")
-    return call.slack.handles.exchange(trigger)
+    user = call.slack.handles.exchange(trigger)
+    if user.id not in call.workspace.users:  # the token of another workspace than the trigger's
+        raise SlackRefusesError("invalid_trigger_id")
+    return user
 
 
 def _same_hash(call: Call, view: View) -> None:

@@ -7,6 +7,7 @@ from bot.services.words import joined
 from bot.slack import blocks
 from bot.slack.blocks import View, clip, count, escape
 from bot.slack.views.timeline import safe
+from storage.installs import Workspace
 from storage.models import Approval
 
 _MOST = 5
@@ -45,7 +46,9 @@ def _needs(shown: StatusReport) -> str:
         parts.append(f"{count(len(shown.approvals), 'approval')} to give")
     if not shown.sender_runs:
         parts.append("no sender is running")
-    if shown.posts.error:
+    if shown.homeless is not None:
+        parts.append("Holdfast is not installed in Slack")
+    elif shown.posts.error:
         parts.append("Slack does not take messages")
     text = joined(parts)
     return text[:1].upper() + text[1:]
@@ -82,6 +85,11 @@ def _troubles(shown: StatusReport) -> list[str]:
     lines = []
     if not shown.sender_runs:
         lines.append("🟡 *No sender is running*, so no mail goes out. Start it with `holdfast run`.")
+    if shown.homeless is not None:
+        lines.append(
+            f"🟡 *{escape(shown.homeless.name)} has removed Holdfast*, so nothing can be posted. Open "
+            f"{shown.install_url} to install it again."
+        )
     return [*lines, *_behind(shown)]
 
 
@@ -91,9 +99,10 @@ def _behind(shown: StatusReport) -> list[str]:
     if not posts.error:
         return []
     since = f" since {blocks.time(posts.since)}" if posts.since else ""
-    error = safe(clip(posts.error, _LONG_TEXT))
+    # Where Holdfast was removed, that is the error, and has been said.
+    error = "" if shown.homeless else f" {safe(clip(posts.error, _LONG_TEXT))}"
     wait = "has waited" if posts.waiting == 1 else "have waited"
-    lines = [f"🟡 *{count(posts.waiting, 'message')} for Slack* {wait}{since}; nothing is lost. {error}"]
+    lines = [f"🟡 *{count(posts.waiting, 'message')} for Slack* {wait}{since}; nothing is lost.{error}"]
     threads = [each for each in posts.threads if each.waiting > 1] or list(posts.threads)
     if len(posts.threads) > 1:
         lines += [
@@ -131,9 +140,15 @@ def _facts(shown: StatusReport) -> list[tuple[str, str]]:
         ("Unknown deliveries", f"{shown.unknown:,}"),
         ("Sender", "runs" if shown.sender_runs else "does not run"),
     ]
+    if len(shown.workspaces) > 1:
+        facts.append(("Workspaces", escape(joined([_named(each) for each in shown.workspaces]))))
     if shown.posts.waiting and not shown.posts.error:
         facts.append(("On their way to Slack", count(shown.posts.waiting, "message")))
     return facts
+
+
+def _named(workspace: Workspace) -> str:
+    return f"{workspace.name} (removed it)" if workspace.removed else workspace.name
 
 
 def _by_state(counts: Mapping[str, int], order: tuple[str, ...]) -> str:

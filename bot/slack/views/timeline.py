@@ -4,7 +4,8 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from bot.slack.blocks import View, clip, escape, section, time
+from bot.bidi import untwisted
+from bot.slack.blocks import View, clip, literal, section, time
 from storage.models import Timeline
 
 # A person's mention and a date are ours to keep; a call of the whole channel is nobody's.
@@ -15,8 +16,8 @@ _NOTIFICATION_MAX = 500
 
 def safe(text: str) -> str:
     """Escape all markup but mentions of persons and dates: a timeline's sentence has our words and theirs."""
-    parts = _KEPT.split(text)
-    return "".join(part if index % 2 else escape(part) for index, part in enumerate(parts))
+    parts = _KEPT.split(untwisted(text))
+    return "".join(part if index % 2 else literal(part) for index, part in enumerate(parts))
 
 
 def holder(name: str) -> str:
