@@ -9,7 +9,18 @@ from typing import Any
 from sqlalchemy import func, or_, select, update
 
 from storage.db import Tx
-from storage.models import Approval, ApprovalState, Notice, NoticeState, Outage, OutageState, Post, Resend, ResendState
+from storage.models import (
+    Approval,
+    ApprovalState,
+    BreakGlass,
+    Notice,
+    NoticeState,
+    Outage,
+    OutageState,
+    Post,
+    Resend,
+    ResendState,
+)
 
 _MOVING_RESENDS = (ResendState.SENDING, ResendState.PAUSING)
 
@@ -101,8 +112,8 @@ async def get(tx: Tx, key: str) -> Post | None:
 
 
 async def live(tx: Tx) -> Sequence[Post]:
-    """Posted cards of what changes by itself: outages under way, resends and notices that are sending, and campaigns
-    that go on while a second person is asked.
+    """Posted cards of what changes by itself: outages under way, resends and notices that are sending, campaigns that
+    go on while a second person is asked, and broken glasses with what is done under them.
     """
     outages = await tx.scalars(select(Outage.id).where(Outage.state != OutageState.RESOLVED))
     resends = await tx.scalars(select(Resend.id).where(Resend.state.in_(_MOVING_RESENDS)))
@@ -110,7 +121,9 @@ async def live(tx: Tx) -> Sequence[Post]:
     asks = await tx.scalars(
         select(Approval.id).where(Approval.subject == "campaign", Approval.state == ApprovalState.PENDING)
     )
+    glasses = await tx.scalars(select(BreakGlass.id).where(BreakGlass.ended_at.is_(None)))
     keys = [
+        *(f"glass:{each}" for each in glasses),
         *(f"ask:{each}" for each in asks),
         *(f"outage:{each}" for each in outages),
         *(f"resend:{each}" for each in resends),

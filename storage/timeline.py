@@ -38,7 +38,7 @@ async def record(
     """Write one entry. With `post` it is also announced: in the thread of its outage (or of `parent`, a post's key),
     or in the channel when it has neither.
 
-    What somebody does while they hold a broken glass is marked with it, `data["break_glass"]`, and shown on its card.
+    What somebody does while they hold a broken glass is marked with it, `data["break_glass"]`, for its card.
     """
     glass_id = await _glass_of(tx, entry)
     marked = entry if glass_id is None else replace(entry, data=entry.data | {"break_glass": glass_id})
@@ -48,8 +48,6 @@ async def record(
     if post:
         thread = parent or (f"outage:{entry.outage_id}" if entry.outage_id else None)
         await ensure_post(tx, f"timeline:{row.id}", entry.at, parent=thread, broadcast=broadcast)
-    if glass_id is not None:
-        await touch_post(tx, f"glass:{glass_id}")
     return row
 
 
