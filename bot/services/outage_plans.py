@@ -51,7 +51,8 @@ class OutagePlans:
         self._access.require(actor, "outage.acknowledge")
         async with self._db.read() as tx:
             number = (await to_acknowledge(tx, outage_id)).id
-        return Plan("outage.acknowledge", f"give you outage #{number}", (), [f"outage {number}"])
+        undo = "Nothing else is changed by it."
+        return Plan("outage.acknowledge", f"give you outage #{number}", (), [f"outage {number}"], undo)
 
     async def update(self, actor: Actor, outage_id: int | None, text: str) -> Plan:
         self._access.require(actor, "outage.update")

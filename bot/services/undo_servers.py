@@ -32,9 +32,8 @@ async def look(db: Database, service: Servers, note: Undo) -> None:
         if carrier is None or not await _would_send(tx, note):
             return
         window = (await servers.active_windows(tx, now())).get(carrier.id)
-    # That it is drained is what is being undone, where it is.
-    drained = carrier.drained_at if note.deed != "server.drain" else None
-    carrier.drained_at = drained
+    if note.deed == "server.drain":
+        carrier.drained_at = None  # the very thing that is being undone
     obstacle = unusable(carrier, window, now())
     if obstacle is None:
         seen = await service.look(carrier)
