@@ -205,6 +205,7 @@ class Edge:
             view = await view.then()
         if isinstance(view, Attached):
             await send_file(self._client, arrival.payload["user_id"], view)
+            return View(f"{view.text} It is in your direct messages with Holdfast.")
         return view
 
     async def _note_refusal(self, arrival: Arrival, error: Exception) -> None:
