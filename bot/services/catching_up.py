@@ -88,7 +88,9 @@ class CatchingUp:
             lines=lines,
             left_out=len(entries) - len(lines),
             decisions=tuple(each for each in waiting if each.outage_id == outage.id),
-            allowed=tuple(each for each in headline.actions if self._access.allows(actor, _NEEDS[each])),
+            allowed=tuple(
+                each for each in headline.actions if each in _NEEDS and self._access.allows(actor, _NEEDS[each])
+            ),
             at=now(),
         )
 

@@ -93,12 +93,9 @@ class Deciding:
         resends = await deciding.resends_of(tx, [each.subject_id for each in pending if each.subject == "resend"])
         notices = await deciding.notices_of(tx, [each.subject_id for each in pending if each.subject == "notice"])
         names = await deciding.campaign_names(tx, _campaign_ids([*resends.values(), *notices.values()]))
-        made = []
-        for each in pending:
-            about = resends.get(each.subject_id) if each.subject == "resend" else notices.get(each.subject_id)
-            if about is not None:
-                made.append(self._decision(actor, each, about, names))
-        return made
+        about: dict[str, Mapping[int, Resend | Notice]] = {"resend": resends, "notice": notices}
+        found = [(each, about.get(each.subject, {}).get(each.subject_id)) for each in pending]
+        return [self._decision(actor, each, what, names) for each, what in found if what is not None]
 
     def _decision(self, actor: Actor, approval: Approval, about: Resend | Notice, names: Mapping[int, str]) -> Decision:
         is_notice = isinstance(about, Notice)

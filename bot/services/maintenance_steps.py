@@ -45,7 +45,12 @@ class Steps:
             ahead = await maintenance.in_states(tx, maintenance.AHEAD)
         for window in old:
             async with self._db.transaction() as tx:
-                await maintenance.move(tx, window.id, [MaintenanceState.PROPOSED], state=MaintenanceState.CANCELLED)
+                seen, over = [MaintenanceState.PROPOSED], MaintenanceState.CANCELLED
+                dropped = await maintenance.move(tx, window.id, seen, state=over)
+                if dropped is not None:
+                    server = await _server(tx, dropped)
+                    text = f"Nobody confirmed the maintenance of {server.name} in time, so it was dropped."
+                    await tell(tx, dropped, "maintenance.dropped", text, HOLDFAST, at, card=False)
         for window in ahead:
             try:
                 await self._step(window, at)

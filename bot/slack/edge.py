@@ -272,6 +272,7 @@ class Edge:
         if isinstance(view, Attached):
             client = self._workspaces.of_request(arrival.payload)
             await send_file(client, arrival.payload["user_id"], view)
+            return View(f"{view.text} It is in your direct messages with Holdfast.")
         return view
 
     async def _note_refusal(self, arrival: Arrival, error: Exception) -> None:

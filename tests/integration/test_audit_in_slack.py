@@ -21,7 +21,7 @@ async def test_the_file_goes_to_the_person_alone(db: Database, tmp_path: Path) -
 
         said = await here.type("/holdfast audit export campaign")
 
-        assert said.startswith("The audit log as CSV: campaign. Times are in UTC.")
+        assert said.startswith("The audit log as CSV: campaign. Times are in UTC. It is in your direct messages")
         direct = here.slack.direct(here.maria)
         sent = direct.messages[-1].files[0]
         assert sent["name"].startswith("holdfast-audit-")

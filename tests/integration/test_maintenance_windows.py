@@ -9,6 +9,7 @@ import time_machine
 
 from bot.access import Actor
 from bot.errors import BadInputError, NotAllowedError, NotFoundError, WrongStateError
+from bot.services.audit import Query
 from storage.db import Database
 from storage.models import Health, Hold, MaintenanceState
 from tests.outage_world import World, world
@@ -148,6 +149,8 @@ async def test_a_proposal_is_void_after_an_hour(db: Database, tmp_path: Path) ->
             assert await state(here, proposal.window.id) == MaintenanceState.CANCELLED
             with pytest.raises(WrongStateError, match="nobody confirmed it in time"):
                 await windows.confirm(MARIA, proposal.window.id)
+            [dropped] = (await here.services.audit.page(MARIA, Query(what="maintenance.dropped"))).rows
+            assert dropped.entry.text == "Nobody confirmed the maintenance of primary in time, so it was dropped."
 
 
 async def test_it_reminds_once_holds_at_its_start_and_lets_go_at_its_end(db: Database, tmp_path: Path) -> None:

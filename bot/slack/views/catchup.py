@@ -144,7 +144,7 @@ def _can_do(shown: CatchUp) -> list[str]:
         "outage.plan": f"send again what was lost: /resend plan {number}",
         "outage.resolve": f"end it: /outage resolve {number} TEXT",
     }
-    lines = [f"• {ways[action]}" for action in shown.allowed]
+    lines = [f"• {ways[action]}" for action in shown.allowed if action in ways]
     if shown.summary is None:
         lines.append(f"• say what you see: /outage update {number} TEXT")
     if not lines:
