@@ -257,6 +257,7 @@ REMINDERS: dict[str, ReminderCard] = {
     "its lead is asked": reminded(),
     "nobody has it": reminded(lead=None),
     "answered by an update": reminded("update"),
+    "answered by what somebody did": reminded("update", answered_by=None),
     "put off": reminded("later"),
     "never again": reminded("never"),
     "the outage ended": reminded("over", answered_by=None),

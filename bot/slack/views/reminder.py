@@ -64,7 +64,9 @@ def _answered(shown: ReminderCard) -> View:
     at = f" at {blocks.time(reminder.answered_at, '{time}')}" if reminder.answered_at else ""
     until = blocks.time(reminder.until, "{time}") if reminder.until else "later"
     said = {
-        "update": f"✅ {who} said what is new{at}.",
+        "update": f"✅ {who} said what is new{at}."
+        if reminder.answered_by
+        else "✅ There is something new in the thread.",
         "later": f"💤 {who} put the reminder off until {until}.",
         "never": f"🔕 {who} ended the reminders of this outage{at}. Undo it with /outage remind #{number} again",
     }.get(reminder.answer or "", f"⏰ This reminder is over{at}: nothing is to be done for it.")
