@@ -675,7 +675,7 @@ class Inbound(Base):
     key: Mapped[str] = mapped_column(String(120), primary_key=True)
     at: Mapped[datetime] = mapped_column(index=True)
     kind: Mapped[str] = mapped_column(String(10))
-    """command or action."""
+    """command, action, event, shortcut or view (a form that was sent)."""
     payload: Mapped[dict[str, Any] | None]
     """What is needed to carry it out or to answer it after a restart; NULL once it is done."""
     started_at: Mapped[datetime | None]

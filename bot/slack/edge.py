@@ -49,6 +49,8 @@ _SEND_AGAIN = (
 )
 _ANYTHING = re.compile("")
 _CALL = re.compile(r"<!(?!date\^\d+\^)")  # of a channel or a group; a date calls nobody
+_SLACK = Actor(id="slack", name="Slack")
+"""Who caused an event that names nobody. It has no role."""
 _log = structlog.get_logger(__name__)
 
 
@@ -184,15 +186,23 @@ class Edge:
         if body["view"].get("callback_id") not in self._forms.forms.forms:
             await (ack(response_action="errors", errors={inputs[0]: STALE}) if inputs else ack())
             return
-        errors = await self._forms.errors(body)
-        if not errors:
-            arrival = Arrival(submission_key(body), "view", submission_payload(body))
-            try:
-                await self._take(arrival, late=lambda: self._spawn(self._handle(arrival)))
-            except StorageError as error:
-                _log.warning("a form could not be written down", key=arrival.key, error=str(error))
-                errors = {inputs[0]: _SEND_AGAIN} if inputs else {}
-        await (ack(response_action="errors", errors=errors) if errors else ack())
+        try:
+            errors = await self._forms.errors(body) or await self._take_form(body)
+        except Exception:  # noqa: BLE001  the edge of the process; what a listener raises is a timeout for people
+            identity = secrets.token_hex(2)
+            _log.exception("a form broke", id=identity, form=body["view"]["callback_id"])
+            errors = {"": f"Something broke on our side (id {identity}). Nothing was changed; use a command instead."}
+        told = {block or inputs[0]: sentence for block, sentence in errors.items()} if inputs else {}
+        await (ack(response_action="errors", errors=told) if told else ack())
+
+    async def _take_form(self, body: Json) -> dict[str, str]:
+        arrival = Arrival(submission_key(body), "view", submission_payload(body))
+        try:
+            await self._take(arrival, late=lambda: self._spawn(self._handle(arrival)))
+        except StorageError as error:
+            _log.warning("a form could not be written down", key=arrival.key, error=str(error))
+            return {"": _SEND_AGAIN}
+        return {}
 
     async def _on_shortcut(self, ack: AsyncAck, body: Json) -> None:
         place = _place(body)
@@ -260,7 +270,7 @@ class Edge:
         """To the person alone: in their home tab, where they pressed something there. None: what changed says it."""
         if self._home is not None and "home" in place:
             await self._home.say(place, view)
-        elif view is not None:
+        elif view is not None and place.get("user_id"):
             await self._answers.say(place, view)
 
     async def _whole(self, arrival: Arrival) -> View | None:
@@ -286,6 +296,8 @@ class Edge:
             _log.warning("a refusal is not in the audit log", error=str(failure))
 
     async def _actor(self, payload: Json) -> Actor:
+        if not payload.get("user_id"):
+            return _SLACK
         return await self._people.actor(
             payload["user_id"], payload.get("user_name", ""), payload.get("team_id"), payload.get("workspace_id")
         )

@@ -149,20 +149,19 @@ class FormDesk:
         return True
 
     async def errors(self, body: Json) -> dict[str, str]:
-        """What is wrong with a submission, by input block; empty when it can be taken."""
+        """What is wrong with a submission, by input block, or by "" for all of it; empty when it can be taken."""
         form = self.forms.forms[body["view"]["callback_id"]]
         payload = submission_payload(body)
-        first = next(iter(_inputs(body["view"])), None)
         try:
             async with asyncio.timeout(QUICK.total_seconds()):
                 found = await form.check(self._services, self.filled(payload, _stranger(payload)))
         except TimeoutError:
-            found = {"": "The database does not answer in time. Nothing was changed; send the form again in a moment."}
+            return {"": "The database does not answer in time. Nothing was changed; send the form again in a moment."}
         except SHOWABLE as error:
-            found = {"": str(error)}
-        known = set(_inputs(body["view"]))
+            return {"": str(error)}
         # Slack refuses errors about what is no input: https://docs.slack.dev/surfaces/modals/#displaying_errors
-        return {name if name in known else str(first): sentence for name, sentence in found.items()} if first else {}
+        known = {each["block_id"] for each in body["view"].get("blocks", []) if each.get("type") == "input"}
+        return {name if name in known else "": sentence for name, sentence in found.items()}
 
     async def submit(self, actor: Actor, payload: Json) -> View | None:
         if payload["form"] not in self.forms.forms:
@@ -236,10 +235,6 @@ def _addressed(sheet: Sheet, payload: Json) -> Json:
     """The answer to the submission goes to where the form was asked for."""
     kept = {"channel": payload.get("channel_id"), "thread": payload.get("thread_ts"), "about": sheet.about}
     return {**sheet.view, "private_metadata": json.dumps(kept, ensure_ascii=False)}
-
-
-def _inputs(view: Json) -> list[str]:
-    return [each["block_id"] for each in view.get("blocks", []) if each.get("type") == "input"]
 
 
 def _value(state: Json) -> Value:

@@ -57,6 +57,23 @@ async def test_other_events_and_what_the_bot_does_itself_are_only_acked(db: Data
         assert house.desk.events_seen == []
 
 
+async def test_an_event_that_names_nobody_is_of_slack_and_answered_to_nobody(db: Database, tmp_path: Path) -> None:
+    async with office(db, tmp_path) as house:
+        house.desk.error = NotFoundError("That message is gone.")
+        message = await house.slack.say(house.maria, house.ops, "the relay is back")
+        delivery = await house.slack.react(house.maria, message, "round_pushpin")
+        assert delivery is not None
+        await house.edge.drain()
+
+        delivery.payload["event_id"] = "Ev2"
+        del delivery.payload["event"]["user"]
+        await house.slack.redeliver(delivery)
+        await house.edge.drain()
+
+        assert [event.actor.name for event in house.desk.events_seen] == ["maria", "Slack"]
+        assert len(house.slack.ephemerals(house.maria)) == 1
+
+
 async def test_who_caused_an_event_that_cannot_be_dealt_with_is_told(db: Database, tmp_path: Path) -> None:
     async with office(db, tmp_path) as house:
         house.desk.error = NotFoundError("That message is gone.")

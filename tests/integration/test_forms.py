@@ -169,6 +169,9 @@ async def test_a_form_of_another_version_says_so_and_changes_nothing(db: Databas
         view.data["blocks"] = [each for each in view.data["blocks"] if each.get("block_id") != "severity"]
         wrong = await send(here, {"server": "primary", "text": "nothing comes"})
         assert "another version of Holdfast" in wrong["server"]
+        view.data["private_metadata"] = "no JSON"
+        wrong = await send(here, {"server": "primary", "text": "nothing comes"})
+        assert "Something broke on our side" in wrong["server"]
         assert "There has been no outage" in await here.type("/outage list")
 
 
