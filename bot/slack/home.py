@@ -140,7 +140,7 @@ class HomeTabs:
         user = str(place["user_id"])
         try:
             async with self._db.transaction() as tx:
-                await homes.noted(tx, user, place.get("user_name") or user, now(), answer.text)
+                await homes.noted(tx, user, place.get("user_name") or user, now(), views.note(answer))
         except StorageError as error:
             _log.warning("an answer is shown in place of the home tab", user=user, error=str(error))
             return await self._say_bare(user, answer.text)

@@ -30,6 +30,7 @@ class People:
     def __init__(self, client: AsyncWebClient) -> None:
         self._client = client
         self._known: dict[str, _Known] = {}
+        self._teams: dict[str, str] = {}
         self._home: str | None = None
 
     async def actor(self, user_id: str, name: str = "", team: str | None = None) -> Actor:
@@ -37,6 +38,7 @@ class People:
         the workspace that the request says they are of.
         """
         person = await self._person(user_id, name)
+        team = team or self._teams.get(user_id)  # an event does not always say it
         return replace(person, outsider=True) if team and await self._is_elsewhere(team) else person
 
     async def _is_elsewhere(self, team: str) -> bool:
@@ -67,6 +69,8 @@ class People:
     async def _ask(self, user_id: str) -> Actor:
         answer = await self._client.users_info(user=user_id)
         user = answer["user"]
+        if user.get("team_id"):
+            self._teams[user_id] = str(user["team_id"])
         profile = user.get("profile", {})
         name = profile.get("display_name") or user.get("real_name") or user.get("name") or user_id
         return Actor(id=user_id, name=name, zone=_zone(user.get("tz")))
