@@ -87,9 +87,10 @@ async def test_a_tab_that_slack_refuses_to_show_says_so_and_is_not_tried_for_eve
         here.slack.fault("views.publish", times=1, error="view_too_large")
         await declared(here)
 
-        both = (here.maria, here.jonas)
-        await here.slack.wait_until(lambda: any("This tab cannot be drawn." in here.sees(each) for each in both))
-        await here.settled()
+        def both() -> str:
+            return here.sees(here.maria) + here.sees(here.jonas)
+
+        await here.slack.wait_until(lambda: "This tab cannot be drawn." in both() and "nobody has it" in both())
         before = here.published()
         await here.beats()
         assert here.published() == before
