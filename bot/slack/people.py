@@ -30,15 +30,15 @@ class People:
     def __init__(self, client: AsyncWebClient) -> None:
         self._client = client
         self._known: dict[str, _Known] = {}
-        self._teams: dict[str, str] = {}
         self._home: str | None = None
+        self._teams: dict[str, str] = {}
 
     async def actor(self, user_id: str, name: str = "", team: str | None = None) -> Actor:
         """The person with this id. `name` is what the request called them, for when Slack cannot be asked; `team` is
-        the workspace that the request says they are of.
+        the workspace that the request says they are of; a reaction does not say it, and then it is their profile's.
         """
         person = await self._person(user_id, name)
-        team = team or self._teams.get(user_id)  # an event does not always say it
+        team = team or self._teams.get(user_id)
         return replace(person, outsider=True) if team and await self._is_elsewhere(team) else person
 
     async def _is_elsewhere(self, team: str) -> bool:
@@ -69,9 +69,9 @@ class People:
     async def _ask(self, user_id: str) -> Actor:
         answer = await self._client.users_info(user=user_id)
         user = answer["user"]
-        if user.get("team_id"):
-            self._teams[user_id] = str(user["team_id"])
         profile = user.get("profile", {})
+        if user.get("team_id") and not user.get("enterprise_user"):  # an organisation's people are of many workspaces
+            self._teams[user_id] = user["team_id"]
         name = profile.get("display_name") or user.get("real_name") or user.get("name") or user_id
         return Actor(id=user_id, name=name, zone=_zone(user.get("tz")))
 
