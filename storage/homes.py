@@ -24,8 +24,8 @@ async def opened(tx: Tx, user_id: str, name: str, at: datetime, *, outsider: boo
     )
 
 
-async def noted(tx: Tx, user_id: str, name: str, at: datetime, note: str) -> None:
-    """What their last click came to; there is one such line, the newest."""
+async def noted(tx: Tx, user_id: str, name: str, at: datetime, note: dict[str, Any]) -> None:
+    """What their last click came to; only the newest answer is kept."""
     told = {"used_at": at, "note": note, "noted_at": at}
     await _put(tx, user_id, {"name": name, "outsider": False, "shown": None, **told}, told)
 

@@ -767,8 +767,8 @@ class HomeTab(Base):
     """When they last opened it, or pressed something in it."""
     shown: Mapped[str | None] = mapped_column(String(64))
     """A hash of what Slack was last given; NULL while that is not known, so that it is given anew."""
-    note: Mapped[str | None]
-    """The answer to their last click, in Slack's markup: a home tab has no other place for it."""
+    note: Mapped[dict[str, Any] | None]
+    """The answer to their last click, its text and blocks: a home tab has no other place for it."""
     noted_at: Mapped[datetime | None]
 
 

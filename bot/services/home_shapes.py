@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from bot.services.notice_shapes import NoticeStatus
 from bot.services.outage_shapes import Headline
@@ -81,6 +82,6 @@ class HomeReport:
     rest: tuple[ResendNow, ...]
     """Resends of which this person may let the rest go."""
     outsider: bool
-    note: str | None = None
-    """The answer to their last click, in Slack's markup."""
+    note: Mapping[str, Any] | None = None
+    """The answer to their last click: its text and blocks."""
     noted_at: datetime | None = None

@@ -33,6 +33,7 @@ from storage.models import HomeTab
 BURST = 10
 PER_SECOND = 1.5
 """views.publish is in the tier of 100 calls a minute: https://docs.slack.dev/apis/web-api/rate-limits/"""
+_SAID_MAX = 1_000
 _VIEW_REFUSED = BLOCKS_REFUSED | {"invalid_arguments", "view_too_large"}
 _FOR_ALL = TOKEN_REFUSED | {"missing_scope", "not_enabled"}
 _log = structlog.get_logger(__name__)
@@ -140,7 +141,7 @@ class HomeTabs:
         user = str(place["user_id"])
         try:
             async with self._db.transaction() as tx:
-                await homes.noted(tx, user, place.get("user_name") or user, now(), answer.text)
+                await homes.noted(tx, user, place.get("user_name") or user, now(), views.note(answer))
         except StorageError as error:
             _log.warning("an answer is shown in place of the home tab", user=user, error=str(error))
             return await self._say_bare(user, answer.text)
@@ -263,8 +264,11 @@ class HomeTabs:
         except SlackApiError as error:
             if reason(error) not in _VIEW_REFUSED:
                 raise
-            _log.exception("Slack refused the blocks of a home tab", user=user, code=reason(error))
-            await self._publish(user, views.bare("This tab cannot be drawn. Holdfast's log has the reason."), due.at)
+            said = str(error.response.data)[:_SAID_MAX]
+        else:
+            return
+        _log.error("Slack refuses how a home tab is drawn", user=user, said=said)
+        await self._publish(user, views.bare("This tab cannot be drawn. Holdfast's log has the reason."), due.at)
 
     async def _publish(self, user: str, made: list[Block], at: datetime) -> None:
         await self._client.views_publish(user_id=user, view=views.payload(made, at))

@@ -1,11 +1,13 @@
 """The home tab: quiet, burning, waiting for somebody, and as people see it who may do less."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from bot.services.home import NEEDS
 from bot.services.home_shapes import Decision, HomeReport, House, ResendNow
-from bot.slack.views import home
+from bot.slack.blocks import View
+from bot.slack.views import home, resend_replies
 from storage.models import CampaignState, Maintenance, NoticeState, OutageState
 from tests.gallery import notices, outages, resends, servers
 from tests.gallery.scene import Payload, Scenes, each
@@ -131,24 +133,32 @@ STATES: dict[str, HomeReport] = {
     "two servers are down without an outage": seen(
         house(servers=tuple(servers.row(name, "down", **servers.BROKEN) for name in ("third", "fourth")))
     ),
-    "after a press": seen(house(outages=(card(OutageState.ACKNOWLEDGED),)), note="Done: Acknowledge.", noted_at=NIGHT),
-    "after a press that was refused": seen(
-        buttons=LOOKING,
-        note=f"You may not resolve an outage: that needs the role responder. Ask {MARIA}, {ANA}.",
-        noted_at=NIGHT,
-    ),
     "a large house": seen(
         CROWD,
         decisions=(RESEND, Decision(approval("notice", id=3, subject_id=5), notices.shown(LONG)), NOTICE),
         more_decisions=12,
         others=3,
-        note="A long answer. " * 300,
-        noted_at=NIGHT,
     ),
 }
 
+ANSWERS: dict[str, tuple[HomeReport, View]] = {
+    "done": (seen(house(outages=(card(OutageState.ACKNOWLEDGED),))), View("Done: Acknowledge.")),
+    "refused": (
+        seen(buttons=LOOKING),
+        View(f"You may not resolve an outage: that needs the role responder. Ask {MARIA}, {ANA}."),
+    ),
+    "asks for more": (seen(), resend_replies.planned(resends.shown(resends.row(**resends.TINY)))),
+    "a long answer, in a large house": (STATES["a large house"], View("A long answer. " * 300)),
+}
+
+
+def answered(answer: tuple[HomeReport, View]) -> Payload:
+    return drawn(replace(answer[0], note=home.note(answer[1]), noted_at=NIGHT))
+
+
 SCENES: Scenes = {
     **each("tab", drawn, STATES),
+    **each("after a press", answered, ANSWERS),
     "when it cannot be drawn": lambda: home.payload(home.bare("The database does not answer."), NIGHT),
     "after a press that has no other answer": lambda: home.done("Fail over to <backup>"),
 }

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import commands
 from bot.access import Actor
+from bot.clock import now
 from bot.demo.fakeslack import Channel, FakeSlack, User
 from bot.demo.fakeslack.workspace import View
 from bot.services.bundle import Services, build
@@ -16,6 +17,7 @@ from bot.slack.edge import Edge
 from bot.slack.home import HomeTabs, Timing
 from bot.slack.pace import Pace
 from bot.slack.plain import plain
+from storage import homes
 from storage.db import Database
 from tests.integration import slack_support
 from tests.integration.slack_support import no_hurry, web_client
@@ -68,6 +70,15 @@ class Workspace:
     def published(self, user: User | None = None) -> int:
         calls = self.slack.calls_to("views.publish")
         return len([call for call in calls if user is None or call.args["user_id"] == user.id])
+
+    async def settled(self) -> None:
+        """Until Slack has everything that there is to show."""
+        async with asyncio.timeout(10):
+            while True:
+                async with self.db.read() as tx:  # a database tells nobody, it is asked
+                    if all(tab.shown for tab in await homes.used_since(tx, now() - timedelta(days=1))):
+                        return
+                await asyncio.sleep(0.01)
 
     async def beats(self) -> None:
         """Long enough to look several times at everything."""

@@ -92,6 +92,9 @@ async def test_it_works_over_http_with_a_signing_secret(office: Workplace) -> No
         site = f"http://127.0.0.1:{bot.http_port}"
         office.slack.request_url = f"{site}/slack/events"
         assert "primary" in await office.type(office.maria, "/server list")
+        await office.slack.open_home(office.maria)
+        tab = await office.slack.wait_until(lambda: office.slack.home(office.maria), what="a home tab")
+        assert "primary" in str(tab.blocks)
         async with ClientSession() as browser, browser.get(f"{site}/healthz") as answer:
             assert (await answer.json())["ok"]
         await bot.stop()

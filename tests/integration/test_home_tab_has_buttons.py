@@ -71,6 +71,17 @@ async def test_buttons_are_for_those_who_may_and_a_refusal_stands_in_the_tab(db:
         assert here.slack.ephemerals(here.guest) == []
 
 
+async def test_somebody_of_another_workspace_looks_and_no_more(db: Database, tmp_path: Path) -> None:
+    async with workspace(db, tmp_path) as here:
+        await outage(here)
+        here.guest.team_id = "T0ELSEWHERE"
+        await here.open(here.guest)
+
+        seen = await here.until(here.guest, "nobody has it")
+        assert "You are from another workspace, so you may look and no more." in seen
+        assert "[" not in seen
+
+
 async def test_an_answer_is_gone_when_the_tab_is_opened_again(db: Database, tmp_path: Path) -> None:
     async with workspace(db, tmp_path) as here:
         number, _ = await outage(here)
@@ -83,7 +94,7 @@ async def test_an_answer_is_gone_when_the_tab_is_opened_again(db: Database, tmp_
         await here.slack.wait_until(lambda: "Done:" not in here.sees(here.maria), what="a tab without the answer")
 
         house = await here.services.home.house()
-        tab = HomeTab(user_id=here.maria.id, note="Done.", noted_at=house.at - NOTE_FOR)
+        tab = HomeTab(user_id=here.maria.id, note={"text": "Done.", "blocks": []}, noted_at=house.at - NOTE_FOR)
         assert here.services.home.seen_by(here.actor(here.maria), house, tab).note is None, "nor for ever without that"
 
 

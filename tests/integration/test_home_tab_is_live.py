@@ -1,13 +1,12 @@
 """A home tab shows what is going on, changes with it, and is left alone when nothing changed."""
 
-import asyncio
+import time
 from datetime import timedelta
 from pathlib import Path
 
 import time_machine
 
 from bot.clock import now
-from bot.services.bundle import Services
 from storage.db import Database
 from storage.models import Campaign, CampaignState, Server
 from tests.integration.home_support import showing, workspace
@@ -26,7 +25,7 @@ async def test_it_shows_what_is_going_on_and_changes_with_it(db: Database, tmp_p
         seen = await here.until(here.maria, "nobody has it")
         assert f"Outage #{declared.outage.id}" in seen
         assert "1 affected, 1 held" in seen
-        assert f"spring-sale pausing, held by outage #{declared.outage.id}" in seen
+        assert f"spring-sale stopping, held by outage #{declared.outage.id}" in seen
         assert "[Acknowledge]" in seen
 
         await here.services.outages.acknowledge(here.actor(here.jonas), declared.outage.id)
@@ -60,7 +59,7 @@ async def test_a_start_goes_on_where_the_last_one_ended(db: Database, tmp_path: 
     async with workspace(db, tmp_path) as here:
         await add_server(db, "primary", 2525, health="up", health_since=now())
         await here.open(here.maria)
-        await here.beats()
+        await here.settled()
         before = here.published()
 
         async with showing(here.services, here.slack):
@@ -76,7 +75,7 @@ async def test_who_has_not_looked_for_a_week_is_left_alone_until_they_look(db: D
         await add_server(db, "primary", 2525, health="up", health_since=now())
         with time_machine.travel(now() - timedelta(days=8), tick=True):
             await here.open(here.maria)
-            await here.beats()
+            await here.settled()
         before = here.published()
         await here.services.outages.declare(here.actor(here.jonas), "primary", "slow")
         await here.beats()
@@ -113,23 +112,19 @@ async def a_large_house(db: Database) -> None:
         )
 
 
-async def _seconds(services: Services) -> float:
-    began = asyncio.get_running_loop().time()
-    await services.home.house()
-    return asyncio.get_running_loop().time() - began
-
-
 async def test_a_large_house_is_read_quickly_and_fits_on_one_tab(db: Database, tmp_path: Path) -> None:
     async with workspace(db, tmp_path) as here:
         await a_large_house(db)
         for number in range(8):
             await here.services.outages.declare(here.actor(here.maria), f"server-{number:02}", "broken " * 20)
 
-        took = min([await _seconds(here.services) for _ in range(3)])
+        began = time.process_time()
+        await here.services.home.house()
+        took = time.process_time() - began
         await here.open(here.maria)
 
         seen = here.sees(here.maria)
         assert "and 3 more outages: /outage list" in seen
         assert "more that stand still: /campaign list paused" in seen
         assert "more that need a look: /server list" in seen
-        assert took < 1.0, f"{took:.2f} s"
+        assert took < 1.0, f"{took:.2f} s of the processor"

@@ -19,6 +19,7 @@ async def both_look(here: Workspace) -> None:
     await add_server(here.db, "primary", 2525, health="up", health_since=now())
     await here.open(here.maria)
     await here.open(here.jonas)
+    await here.settled()
 
 
 async def declared(here: Workspace) -> None:
@@ -41,7 +42,6 @@ async def test_a_slack_that_is_away_is_given_the_newest_state_when_it_is_back(db
 async def test_an_answer_that_never_came_leaves_no_old_tab_behind(db: Database, tmp_path: Path) -> None:
     async with workspace(db, tmp_path) as here:
         await both_look(here)
-        await here.beats()
         here.slack.fault("views.publish", times=2, accept_then_hang=True)
 
         await declared(here)
@@ -55,7 +55,6 @@ async def test_an_answer_that_never_came_leaves_no_old_tab_behind(db: Database, 
 async def test_a_rate_limit_is_kept_to(db: Database, tmp_path: Path) -> None:
     async with workspace(db, tmp_path) as here:
         await both_look(here)
-        await here.beats()
         before = len(here.slack.calls_to("views.publish"))
         here.slack.fault("views.publish", times=1, status=429, retry_after=1)
         began = asyncio.get_running_loop().time()
@@ -71,29 +70,30 @@ async def test_a_rate_limit_is_kept_to(db: Database, tmp_path: Path) -> None:
 async def test_one_whose_tab_is_refused_does_not_hold_up_the_others(db: Database, tmp_path: Path) -> None:
     async with workspace(db, tmp_path) as here:
         await both_look(here)
-        await here.beats()
-        here.slack.fault("views.publish", times=1, error="user_not_found")  # who used theirs last is first
+        here.slack.fault("views.publish", times=1, error="user_not_found")
         await declared(here)
 
-        await here.until(here.maria, "nobody has it")
+        both = (here.maria, here.jonas)
+        await here.slack.wait_until(lambda: any("nobody has it" in here.sees(each) for each in both))
         await here.beats()
-        assert "nobody has it" not in here.sees(here.jonas)
-
-        await here.open(here.jonas)
-        await here.until(here.jonas, "nobody has it")
+        (refused,) = [each for each in both if "nobody has it" not in here.sees(each)]
+        await here.open(refused)
+        await here.until(refused, "nobody has it")
 
 
 async def test_a_tab_that_slack_refuses_to_show_says_so_and_is_not_tried_for_ever(db: Database, tmp_path: Path) -> None:
     async with workspace(db, tmp_path) as here:
         await both_look(here)
-        await here.beats()
         here.slack.fault("views.publish", times=1, error="view_too_large")
         await declared(here)
 
-        await here.until(here.jonas, "This tab cannot be drawn.")
-        before = here.published(here.jonas)
+        def both() -> str:
+            return here.sees(here.maria) + here.sees(here.jonas)
+
+        await here.slack.wait_until(lambda: "This tab cannot be drawn." in both() and "nobody has it" in both())
+        before = here.published()
         await here.beats()
-        assert here.published(here.jonas) == before
+        assert here.published() == before
 
 
 async def test_whoever_pressed_something_is_next_however_many_wait(db: Database, tmp_path: Path) -> None:

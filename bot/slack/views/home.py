@@ -9,14 +9,15 @@ from bot.services.notice_shapes import NoticeStatus
 from bot.services.words import joined
 from bot.slack import blocks
 from bot.slack.blocks import Block, View, button, clip, count, escape
-from bot.slack.views import campaigns, notice, outage, resend, servers
+from bot.slack.views import campaigns, outage, resend, servers
+from bot.slack.views import notice as notices
 from bot.slack.views.timeline import safe
 from storage.models import Health, Maintenance, MaintenanceState, ResendState
 
 Payload = dict[str, Any]
 """A view, as views.publish takes it."""
 
-_NOTE_MAX = 2_500
+_NOTE_BLOCKS = 12
 _NAMED = 3
 _RESENDS = {
     ResendState.SENDING: ("📨", "is going out"),
@@ -46,7 +47,13 @@ def payload(made: list[Block], at: datetime) -> Payload:
 
 def bare(sentence: str) -> list[Block]:
     """A tab that can say no more than this: its data cannot be read, or Slack refuses how it is drawn."""
-    return [blocks.section(clip(sentence, _NOTE_MAX)), blocks.context("How everything stands: /holdfast status")]
+    return [blocks.section(sentence), blocks.context("How everything stands: /holdfast status")]
+
+
+def note(answer: View) -> dict[str, Any]:
+    """What is kept of an answer until it is drawn: all of it, with its buttons, unless it would fill the tab."""
+    fits = len(answer.blocks) <= _NOTE_BLOCKS
+    return {"text": answer.text, "blocks": answer.blocks if fits else []}
 
 
 def done(label: str) -> View:
@@ -58,11 +65,9 @@ def _note(shown: HomeReport) -> list[Block]:
     """What the last click came to. First of all, as whoever clicked looks for it."""
     if shown.note is None or shown.noted_at is None:
         return []
-    return [
-        blocks.section(f"💬 {clip(shown.note, _NOTE_MAX)}"),
-        blocks.context(f"The answer to what you pressed, {blocks.time(shown.noted_at, '{time_secs}')}"),
-        blocks.divider(),
-    ]
+    said = shown.note["blocks"] or [blocks.section(clip(shown.note["text"], blocks.SECTION_MAX))]
+    when = blocks.time(shown.noted_at, "{time_secs}")
+    return [blocks.context(f"💬 The answer to what you pressed, {when}"), *said, blocks.divider()]
 
 
 # The one thing to do first
@@ -145,7 +150,7 @@ def _decisions(shown: HomeReport) -> list[Block]:
 
 def _card(decision: Decision) -> list[Block]:
     status = decision.status
-    return (notice.card(status) if isinstance(status, NoticeStatus) else resend.card(status)).blocks
+    return (notices.card(status) if isinstance(status, NoticeStatus) else resend.card(status)).blocks
 
 
 def _resends(shown: HomeReport) -> list[Block]:

@@ -19,7 +19,7 @@ def upgrade() -> None:
         sa.Column("outsider", sa.Boolean(), nullable=False),
         sa.Column("used_at", storage.types.UtcDateTime(timezone=True), nullable=False),
         sa.Column("shown", sa.String(length=64), nullable=True),
-        sa.Column("note", sa.Text(), nullable=True),
+        sa.Column("note", sa.JSON(), nullable=True),
         sa.Column("noted_at", storage.types.UtcDateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("user_id", name=op.f("pk_home_tabs")),
     )
