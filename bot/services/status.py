@@ -44,12 +44,9 @@ class StatusReport:
     at: datetime
     workspaces: tuple[Workspace, ...] = ()
     """Where Holdfast was installed by OAuth, the home workspace first; empty with a token from the settings."""
+    homeless: Workspace | None = None
+    """The home workspace, when it removed Holdfast: nothing can be posted."""
     install_url: str | None = None
-
-    @property
-    def homeless(self) -> Workspace | None:
-        """The home workspace, when it removed Holdfast: nothing can be posted."""
-        return self.workspaces[0] if self.workspaces and self.workspaces[0].removed else None
 
     @property
     def calm(self) -> bool:
@@ -72,6 +69,7 @@ class Status:
             unresolved = await outages.unresolved(tx)
             on = await outages.server_names(tx, [outage.id for outage in unresolved])
             ahead = await maintenance.in_states(tx, maintenance.AHEAD)
+            home, others = await self._workspaces(tx)
             return StatusReport(
                 servers=Counter(effective_state(server, windows.get(server.id)) for server in known),
                 campaigns=await status.campaigns_by_state(tx),
@@ -86,18 +84,19 @@ class Status:
                 version=own_version(),
                 database="SQLite" if self._db.is_sqlite else "PostgreSQL",
                 at=at,
-                workspaces=await self._workspaces(tx),
+                workspaces=(*home, *others),
+                homeless=next((each for each in home if each.removed), None),
                 install_url=self._settings.install_url,
             )
 
-    async def _workspaces(self, tx: Tx) -> tuple[Workspace, ...]:
-        """Those that may use Holdfast: the home one, and those of the settings."""
+    async def _workspaces(self, tx: Tx) -> tuple[list[Workspace], list[Workspace]]:
+        """Those that may use Holdfast: the home one, as soon as it is installed there, and those of the settings."""
         if self._settings.install_url is None:
-            return ()
+            return [], []
         known = await installs.workspaces(tx)
         home = installs.home_of(known, self._settings.slack_team)
-        ours = [each for each in known if each.team_id == home or each.team_id in self._settings.slack_teams]
-        return tuple(sorted(ours, key=lambda each: each.team_id != home))
+        others = [each for each in known if each.team_id in self._settings.slack_teams and each.team_id != home]
+        return [each for each in known if each.team_id == home], others
 
 
 def own_version() -> str:
