@@ -48,12 +48,9 @@ class StatusReport:
     """The absence of Slack that goes on, and whom it was told."""
     workspaces: tuple[Workspace, ...] = ()
     """Where Holdfast was installed by OAuth, the home workspace first; empty with a token from the settings."""
+    homeless: Workspace | None = None
+    """The home workspace, when it removed Holdfast: nothing can be posted."""
     install_url: str | None = None
-
-    @property
-    def homeless(self) -> Workspace | None:
-        """The home workspace, when it removed Holdfast: nothing can be posted."""
-        return self.workspaces[0] if self.workspaces and self.workspaces[0].removed else None
 
     @property
     def calm(self) -> bool:
@@ -78,6 +75,7 @@ class Status:
             ahead = await maintenance.in_states(tx, maintenance.AHEAD)
             pending = await approvals.pending(tx)
             asked = await campaigns.names_of(tx, [each.subject_id for each in pending if each.subject == "campaign"])
+            home, others = await self._workspaces(tx)
             return StatusReport(
                 servers=Counter(effective_state(server, windows.get(server.id)) for server in known),
                 campaigns=await status.campaigns_by_state(tx),
@@ -94,18 +92,19 @@ class Status:
                 at=at,
                 asked=asked,
                 paging=await paging.current(tx),
-                workspaces=await self._workspaces(tx),
+                workspaces=(*home, *others),
+                homeless=next((each for each in home if each.removed), None),
                 install_url=self._settings.install_url,
             )
 
-    async def _workspaces(self, tx: Tx) -> tuple[Workspace, ...]:
-        """Those that may use Holdfast: the home one, and those of the settings."""
+    async def _workspaces(self, tx: Tx) -> tuple[list[Workspace], list[Workspace]]:
+        """Those that may use Holdfast: the home one, as soon as it is installed there, and those of the settings."""
         if self._settings.install_url is None:
-            return ()
+            return [], []
         known = await installs.workspaces(tx)
         home = installs.home_of(known, self._settings.slack_team)
-        ours = [each for each in known if each.team_id == home or each.team_id in self._settings.slack_teams]
-        return tuple(sorted(ours, key=lambda each: each.team_id != home))
+        others = [each for each in known if each.team_id in self._settings.slack_teams and each.team_id != home]
+        return [each for each in known if each.team_id == home], others
 
 
 def own_version() -> str:

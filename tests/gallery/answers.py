@@ -107,6 +107,7 @@ REPORTS: dict[str, StatusReport] = {
     ),
     "the workspace with the channel removed it": report(
         workspaces=(workspace("Acme", removed=True), workspace("Beta")),
+        homeless=workspace("Acme", removed=True),
         install_url="https://holdfast.example.com/slack/install",
         posts=Trouble(12, NIGHT, "Holdfast is not installed in its workspace."),
     ),

@@ -47,7 +47,7 @@ def _needs(shown: StatusReport) -> str:
     if not shown.sender_runs:
         parts.append("no sender is running")
     if shown.homeless is not None:
-        parts.append("Holdfast is not installed in Slack")
+        parts.append(f"{escape(shown.homeless.name)} has removed Holdfast")
     elif shown.posts.error:
         parts.append("Slack does not take messages")
     text = joined(parts)
@@ -87,8 +87,8 @@ def _troubles(shown: StatusReport) -> list[str]:
         lines.append("🟡 *No sender is running*, so no mail goes out. Start it with `holdfast run`.")
     if shown.homeless is not None:
         lines.append(
-            f"🟡 *{escape(shown.homeless.name)} has removed Holdfast*, so nothing can be posted. Open "
-            f"{shown.install_url} to install it again."
+            f"🟡 *Nothing can be posted*: open {shown.install_url} to install Holdfast in "
+            f"{escape(shown.homeless.name)} again."
         )
     return [*lines, *_behind(shown)]
 
