@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.gallery import FOLDER, GROUPS, golden
 from tests.gallery.page import page
-from tests.gallery.screenshots import shoot
+from tests.gallery.screenshots import picture, shoot
 
 
 def main() -> None:
@@ -14,6 +14,7 @@ def main() -> None:
     parser.add_argument("--update", action="store_true", help="write the golden texts anew")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page to look at")
     parser.add_argument("--screenshots", type=Path, metavar="FOLDER", help="take pictures, for desktop and phone")
+    parser.add_argument("--workspace", nargs=2, metavar=("ADDRESS", "FILE"), help="a picture of a demo's page")
     parser.add_argument("--only", choices=GROUPS, help="only this group on the page or the pictures")
     chosen = parser.parse_args()
     if chosen.update:
@@ -28,7 +29,10 @@ def main() -> None:
     if chosen.screenshots:
         for made in asyncio.run(shoot(chosen.screenshots, groups)):
             print(made)
-    if not (chosen.update or chosen.html or chosen.screenshots):
+    if chosen.workspace:
+        address, file = chosen.workspace
+        asyncio.run(picture(address, Path(file)))
+    if not (chosen.update or chosen.html or chosen.screenshots or chosen.workspace):
         parser.print_help()
 
 

@@ -34,6 +34,14 @@ async def shoot(folder: Path, groups: Mapping[str, Scenes]) -> list[Path]:
     return made
 
 
+async def picture(address: str, file: Path) -> None:
+    """The workspace page of a demo that is running, once its first snapshot is drawn."""
+    async with browser() as tab:
+        await tab.goto(address)
+        await tab.wait_for_selector("#channels button")
+        await tab.screenshot(path=file)
+
+
 def _cuts(scenes: list[tuple[float, float]]) -> Iterator[tuple[float, float]]:
     """From and to, with as many whole scenes in each as fit; the first begins at the top of the page."""
     first, last = 0.0, 0.0

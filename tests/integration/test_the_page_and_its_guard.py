@@ -1,6 +1,7 @@
 """The workspace page's server: who may drive it, what it tells, and what it draws of forms and hostile text."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -8,6 +9,7 @@ from playwright.async_api import expect
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
 from tests.acceptance.browser import browser, needs_chromium
+from tests.gallery.screenshots import picture
 from tests.integration.page_support import Office
 from tests.unit.fakeslack_support import app_of, client_of, over_socket
 
@@ -106,6 +108,14 @@ async def test_what_people_write_is_never_markup_of_the_page(office: Office) -> 
         await expect(shown).to_contain_text("<b>")
         assert await shown.locator("img, b, a").count() == 0
         assert await tab.title() != "owned"
+
+
+@needs_chromium
+async def test_a_picture_is_taken_of_what_is_drawn(office: Office, tmp_path: Path) -> None:
+    await picture(office.page.url, tmp_path / "page.png")
+    drawn = (tmp_path / "page.png").read_bytes()
+    assert drawn.startswith(b"\x89PNG")
+    assert len(drawn) > 30_000  # the bare frame, before the first snapshot, has about 22,000
 
 
 @needs_chromium

@@ -116,5 +116,6 @@ export function mrkdwn(text, seen) {
 
 export function textOf(object, seen) {
   if (!object) return "";
-  return object.type === "mrkdwn" ? mrkdwn(object.text, seen) : shortNames(object.text);
+  // Plain text keeps its line feeds as well.
+  return object.type === "mrkdwn" ? mrkdwn(object.text, seen) : el("span", { className: "text" }, shortNames(object.text));
 }
