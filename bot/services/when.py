@@ -68,8 +68,7 @@ def parse_duration(text: str) -> timedelta:
         plain = re.sub(pattern, replacement, plain)
     if len(typed) > _TYPED_MAX or re.search(r"[:+-]|\d[/]\d", plain) or not re.search(r"[a-z]", plain):
         raise BadInputError(f'"{shown}" is not a duration I understand. {_DURATIONS}')
-    # timelength reads these as numbers and stumbles over them.
-    parsed = None if re.search(r"inf|nan", plain) else TimeLength(plain)
+    parsed = _parsed(plain)
     if parsed is None or not parsed.result.success or parsed.result.invalid or re.fullmatch(r"[a-z]+", plain):
         raise BadInputError(f'"{shown}" is not a duration I understand. {_DURATIONS}')
     length = parsed.result.delta
@@ -78,6 +77,14 @@ def parse_duration(text: str) -> timedelta:
     if length <= timedelta(0):
         raise BadInputError(f'"{shown}" is no time at all. {_DURATIONS}')
     return length
+
+
+def _parsed(plain: str) -> TimeLength | None:
+    """None for what timelength reads as a number and stumbles over: `inf`, `nan`, and the same with accents."""
+    try:
+        return TimeLength(plain)
+    except (OverflowError, ValueError):
+        return None
 
 
 def zone_of(text: str, zone: str) -> str:
