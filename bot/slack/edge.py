@@ -49,6 +49,7 @@ _SEND_AGAIN = (
 )
 _ANYTHING = re.compile("")
 _CALL = re.compile(r"<!(?!date\^\d+\^)")  # of a channel or a group; a date calls nobody
+_MOMENT = 0.1  # seconds
 _SLACK = Actor(id="slack", name="Slack")
 """Who caused an event that names nobody. It has no role."""
 _log = structlog.get_logger(__name__)
@@ -188,9 +189,9 @@ class Edge:
             return
         try:
             errors = await self._forms.errors(body) or await self._take_form(body)
-        except Exception:  # noqa: BLE001  the edge of the process; what a listener raises is a timeout for people
+        except Exception as error:  # noqa: BLE001  the edge of the process; raised here it is a timeout for people
             identity = secrets.token_hex(2)
-            _log.exception("a form broke", id=identity, form=body["view"]["callback_id"])
+            self._spawn(_log_after_the_ack(error, identity))
             errors = {"": f"Something broke on our side (id {identity}). Nothing was changed; use a command instead."}
         told = {block or inputs[0]: sentence for block, sentence in errors.items()} if inputs else {}
         await (ack(response_action="errors", errors=told) if told else ack())
@@ -436,6 +437,12 @@ def _tried(arrival: Arrival) -> str:
     """As `_typed`, and with a button what it was about; never the hash that it carries."""
     about = str(arrival.payload.get("value", "")).partition(":")[0] if arrival.kind == "action" else ""
     return f"{_typed(arrival)} {about}".strip()
+
+
+async def _log_after_the_ack(error: Exception, identity: str) -> None:
+    """Bolt sends the ack when its listener has returned, and drawing a traceback on a busy machine takes seconds."""
+    await asyncio.sleep(_MOMENT)
+    _log.error("a form broke", id=identity, exc_info=error)
 
 
 def _broken(arrival: Arrival) -> str:
