@@ -34,6 +34,7 @@ from bot.slack.inbox import Inbox
 from bot.slack.later import Attached, Later
 from bot.slack.messages import Messages
 from bot.slack.people import People
+from bot.slack.requests import click_payload, command_payload, is_safe_again, place_of, tried, typed
 from bot.slack.workspaces import Workspaces
 from storage.errors import StorageError
 from storage.inbound import Arrival
@@ -127,7 +128,7 @@ class Edge:
         for left in await self._inbox.unfinished():
             timely = now() - left.at <= STILL_TIMELY
             _log.info("taken up after a restart", key=left.arrival.key, begun=left.begun, timely=timely)
-            again = _is_safe_again(left.arrival) or (not left.begun and timely)
+            again = is_safe_again(left.arrival) or (not left.begun and timely)
             work = (
                 self._handle(left.arrival, fresh=False)
                 if again
@@ -161,20 +162,15 @@ class Edge:
             known = ", ".join(sorted(self.commands))
             await ack(f"Holdfast does not know {escape(name)}. It knows {known}. Try /holdfast help.")
             return
-        keep = (
-            "command", "text", "user_id", "user_name", "team_id", "channel_id", "trigger_id", "response_url",
-            "thread_ts",
-        )  # fmt: skip
-        payload = {key: body[key] for key in keep if body.get(key)}
         try:
-            await self._take(Arrival(f"command:{body['trigger_id']}", "command", payload))
+            await self._take(Arrival(f"command:{body['trigger_id']}", "command", command_payload(body)))
         except StorageError as error:
             await ack(_sentence(error))
         else:
             await ack()
 
     async def _on_action(self, ack: AsyncAck, body: Json) -> None:
-        payload = _click_payload(body)
+        payload = click_payload(body)
         try:
             await self._take(Arrival(f"action:{payload['trigger_id']}", "action", payload))
         except StorageError as error:  # what the ack of a click says is shown nowhere
@@ -206,16 +202,16 @@ class Edge:
         return {}
 
     async def _on_shortcut(self, ack: AsyncAck, body: Json) -> None:
-        place = _place(body)
+        asked = place_of(body)
         if body["callback_id"] not in self._forms.forms.shortcuts:
             await ack()
             sentence = "Holdfast has no such shortcut any more. Nothing was changed; try /holdfast help."
-            self._spawn(self._answers.say(place, View(sentence)))
+            self._spawn(self._answers.say(asked, View(sentence)))
             return
         try:
-            await self._take(Arrival(f"shortcut:{body['trigger_id']}", "shortcut", shortcut_payload(body, place)))
+            await self._take(Arrival(f"shortcut:{body['trigger_id']}", "shortcut", shortcut_payload(body, asked)))
         except StorageError as error:
-            self._spawn(self._answers.say(place, View(_sentence(error))))
+            self._spawn(self._answers.say(asked, View(_sentence(error))))
         await ack()
 
     async def _on_event(self, ack: AsyncAck, body: Json) -> BoltResponse | None:
@@ -292,7 +288,7 @@ class Edge:
             return
         try:
             actor = await self._actor(arrival.payload)
-            await self._services.audit.refused(actor, _tried(arrival), error)
+            await self._services.audit.refused(actor, tried(arrival), error)
         except StorageError as failure:
             _log.warning("a refusal is not in the audit log", error=str(failure))
 
@@ -369,7 +365,7 @@ class Edge:
         await self._services.break_glass.refresh()
 
     async def _tell_interrupted(self, arrival: Arrival, *, begun: bool) -> None:
-        what = f"`{escape(_typed(arrival))}`"
+        what = f"`{escape(typed(arrival))}`"
         if begun:
             sentence = (
                 f"Holdfast was restarted while it carried out {what}: it may or may not be done. Look at the present "
@@ -387,58 +383,6 @@ class Edge:
             _log.warning("not marked as done; the next start will tell of it", key=key, error=str(error))
 
 
-def _place(body: Json) -> Json:
-    """Where an answer to an interaction goes."""
-    place = {
-        "user_id": body["user"]["id"],
-        "user_name": body["user"].get("username") or body["user"].get("name", ""),
-        "team_id": body["user"].get("team_id"),
-        "workspace_id": (body.get("team") or {}).get("id"),
-        "channel_id": (body.get("channel") or {}).get("id"),
-        "trigger_id": body.get("trigger_id"),
-        "response_url": body.get("response_url"),
-        "message_ts": (body.get("message") or {}).get("ts"),
-        "thread_ts": (body.get("message") or {}).get("thread_ts"),
-    }
-    return {key: value for key, value in place.items() if value}
-
-
-def _click_payload(body: Json) -> Json:
-    action = body["actions"][0]
-    chosen = action.get("selected_option") or {}
-    value = action.get("value") or chosen.get("value") or ""
-    return {**_place(body), **_home(body, action), "action_id": action["action_id"], "value": value}
-
-
-def _home(body: Json, action: Json) -> Json:
-    """A home tab is in no channel, and has no response_url: whatever answers a press there stands in the tab itself."""
-    if (body.get("view") or {}).get("type") != "home":
-        return {}
-    return {"home": True, "label": (action.get("text") or {}).get("text", action["action_id"])}
-
-
-def _typed(arrival: Arrival) -> str:
-    payload = arrival.payload
-    if arrival.kind == "command":
-        return f"{payload['command']} {payload.get('text', '')}".strip()
-    if arrival.kind == "event":
-        return str(payload["event"]["type"])
-    return str(payload.get("title") or payload.get("callback_id") or payload["action_id"])
-
-
-def _is_safe_again(arrival: Arrival) -> bool:
-    """An event tells how something is now, and its handler makes it so: nobody decided anything that could be doubled,
-    and nobody is there who would do it again.
-    """
-    return arrival.kind == "event"
-
-
-def _tried(arrival: Arrival) -> str:
-    """As `_typed`, and with a button what it was about; never the hash that it carries."""
-    about = str(arrival.payload.get("value", "")).partition(":")[0] if arrival.kind == "action" else ""
-    return f"{_typed(arrival)} {about}".strip()
-
-
 async def _log_after_the_ack(error: Exception, identity: str) -> None:
     """Bolt sends the ack when its listener has returned, and drawing a traceback on a busy machine takes seconds."""
     await asyncio.sleep(_MOMENT)
@@ -448,8 +392,8 @@ async def _log_after_the_ack(error: Exception, identity: str) -> None:
 def _broken(arrival: Arrival) -> str:
     """Log the exception that is being handled; the sentence for the person, with the id to ask for."""
     identity = secrets.token_hex(2)
-    _log.exception("a handler broke", id=identity, request=_typed(arrival))
-    way = f'holdfast do "{escape(_typed(arrival))}"' if arrival.kind == "command" else "holdfast do"
+    _log.exception("a handler broke", id=identity, request=typed(arrival))
+    way = f'holdfast do "{escape(typed(arrival))}"' if arrival.kind == "command" else "holdfast do"
     return (
         f"Something broke on our side (id {identity}). Nothing was changed by halves; try again, or use the terminal: "
         f"`{way}`"
