@@ -3,11 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from bot.services.words import joined
+from bot.services.words import joined, stage_name
 from storage.models import Campaign, Outage, Timeline
-
-_STAGES = {"dns": "DNS", "ehlo": "EHLO", "starttls": "STARTTLS", "auth": "AUTH", "mail": "MAIL FROM", "rcpt": "RCPT TO"}
-"""The commands by their names in SMTP; the other stages are words of everybody."""
 
 
 def failure_sentence(stage: str | None, code: int | None, text: str | None) -> str:
@@ -17,7 +14,7 @@ def failure_sentence(stage: str | None, code: int | None, text: str | None) -> s
         said = f"{code} {said}".strip()
     if not stage:
         return said
-    said, name = said.removesuffix(f" at {stage}"), _STAGES.get(stage, stage)
+    said, name = said.removesuffix(f" at {stage}"), stage_name(stage)
     return f"{said or 'a failure'} at {name}"
 
 
