@@ -3,15 +3,11 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from bot.services.words import joined
+from bot.services.words import joined, stage_name
 from storage.models import Campaign, Outage, Timeline
 
 ACTION = "outage.action"
 """The kind of a timeline entry that is an action item."""
-
-
-_STAGES = {"dns": "DNS", "ehlo": "EHLO", "starttls": "STARTTLS", "auth": "AUTH", "mail": "MAIL FROM", "rcpt": "RCPT TO"}
-"""The commands by their names in SMTP; the other stages are words of everybody."""
 
 
 def failure_sentence(stage: str | None, code: int | None, text: str | None) -> str:
@@ -21,7 +17,7 @@ def failure_sentence(stage: str | None, code: int | None, text: str | None) -> s
         said = f"{code} {said}".strip()
     if not stage:
         return said
-    said, name = said.removesuffix(f" at {stage}"), _STAGES.get(stage, stage)
+    said, name = said.removesuffix(f" at {stage}"), stage_name(stage)
     return f"{said or 'a failure'} at {name}"
 
 

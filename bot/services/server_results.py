@@ -6,7 +6,7 @@ from datetime import datetime
 
 from bot.monitor.probe import Probe, Reason
 from bot.services.undo_notes import words
-from bot.services.words import few, moment
+from bot.services.words import few, moment, stage_name
 from storage.models import Health, Maintenance, Outage, Server
 
 MAINTENANCE = "maintenance"
@@ -42,7 +42,7 @@ class ServerRow:
         if server.last_stage is None:
             return ""
         said = " ".join(str(part) for part in (server.last_code, server.last_text) if part)
-        return f"{said or 'no answer'} at {server.last_stage}"
+        return f"{said or 'no answer'} at {stage_name(server.last_stage)}"
 
 
 ServerStatus = ServerRow

@@ -27,7 +27,7 @@ from bot.services.server_results import (
 )
 from bot.services.server_ways import NO_FAILOVER, carry, release, takes_over, ways_now, ways_out
 from bot.services.undo_notes import keep
-from bot.services.words import joined, moment
+from bot.services.words import joined, moment, stage_name
 from storage import campaigns, servers, timeline
 from storage.db import Database, Tx
 from storage.models import CampaignState, Health, Hold, Maintenance, Server
@@ -362,7 +362,7 @@ def _check_restore(server: Server, window: Maintenance | None, at: datetime) -> 
 def _still(server: Server, window: Maintenance | None, at: datetime) -> str:
     if window is not None:
         return f"It is in maintenance until {moment(window.ends_at, at)}; restore it then."
-    said = f" ({server.last_text} at {server.last_stage})" if server.last_stage else ""
+    said = f" ({server.last_text} at {stage_name(server.last_stage)})" if server.last_stage else ""
     return f"It is down{said}. Repair it, and restore it when /server status {server.name} says up."
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 _DATE = re.compile(r"<!date\^[^|<>]*\|([^<>]*)>")
+_STAGES = {"dns": "DNS", "ehlo": "EHLO", "starttls": "STARTTLS", "auth": "AUTH", "mail": "MAIL FROM", "rcpt": "RCPT TO"}
 _HALF_A_DAY = timedelta(hours=12)  # nearer than that a time alone is clear on every clock
 
 
@@ -18,6 +19,11 @@ def joined(words: Sequence[str], last_word: str = "and") -> str:
 def number(count: int, noun: str) -> str:
     """`1 recipient`, `1,240 recipients`."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def stage_name(stage: str) -> str:
+    """A stage of SMTP by the name of its command, as `STARTTLS`; the others are words of everybody."""
+    return _STAGES.get(stage, stage)
 
 
 def moment(at: datetime, now: datetime) -> str:

@@ -86,7 +86,7 @@ async def test_a_silent_server_is_known_by_its_stage(db: Database, servers: Serv
         await add_server(db, "primary", relay.port)
         await relay.behave(hang("ehlo"))
         await look(servers, "primary")
-    assert (await servers.status("primary")).failure == "no answer at ehlo"
+    assert (await servers.status("primary")).failure == "no answer at EHLO"
 
 
 async def test_failing_mail_makes_it_down_although_probes_pass(db: Database, servers: Servers) -> None:
