@@ -51,6 +51,14 @@ async def _cancel(services: Services, call: Call, words: Words) -> View:
     return said((await services.campaigns.cancel(call.actor, _only_name(words))).text)
 
 
+async def _approve(services: Services, call: Call, words: Words) -> View:
+    return said((await services.campaigns.approve(call.actor, _only_name(words))).text)
+
+
+async def _reject(services: Services, call: Call, words: Words) -> View:
+    return said(await services.campaigns.reject(call.actor, _only_name(words)))
+
+
 # What each would do.
 
 
@@ -70,22 +78,18 @@ async def _plan_cancel(services: Services, call: Call, words: Words) -> Plan:
     return await services.plans.campaigns.cancel(call.actor, _only_name(words))
 
 
+async def _plan_approve(services: Services, call: Call, words: Words) -> Plan:
+    return await services.plans.campaigns.approve(call.actor, _only_name(words))
+
+
+async def _plan_reject(services: Services, call: Call, words: Words) -> Plan:
+    return await services.plans.campaigns.reject(call.actor, _only_name(words))
+
+
 def _only_name(words: Words, what: str = _WHICH) -> str:
     name = words.word(what)
     words.end()
     return name
-
-
-async def _approve(services: Services, call: Call, words: Words) -> View:
-    name = words.word(_WHICH)
-    words.end()
-    return said((await services.campaigns.approve(call.actor, name)).text)
-
-
-async def _reject(services: Services, call: Call, words: Words) -> View:
-    name = words.word(_WHICH)
-    words.end()
-    return said(await services.campaigns.reject(call.actor, name))
 
 
 # The buttons of the card that asks a second person. It is edited, and the channel says who did what.
@@ -120,8 +124,8 @@ COMMAND = Command(
         ),
         Verb("resume", "NAME|all", "go on where it stood", _resume, _plan_resume, asks=for_all),
         Verb("cancel", "NAME", "end it for good", _cancel, _plan_cancel, asks=always),
-        Verb("approve", "NAME", "let a large one be started or cancelled (not for who asked)", _approve),
-        Verb("reject", "NAME", "say no to that, or take it back", _reject),
+        Verb("approve", "NAME", "let a large one be started or cancelled (not for who asked)", _approve, _plan_approve),
+        Verb("reject", "NAME", "say no to that, or take it back", _reject, _plan_reject),
     ),
 )
 

@@ -36,10 +36,20 @@ async def _status(services: Services, _: Call, words: Words) -> View:
 async def _break_glass(services: Services, call: Call, words: Words) -> View:
     if not words.peek():
         return glass_views.listing(await services.break_glass.held())
-    if _END.fullmatch(words.left):
-        words.maybe()
+    if _ends(words):
         return glass_views.ended(await services.break_glass.end(call.actor, words.maybe_number("the break-glass")))
     return glass_views.broken(await services.break_glass.begin(call.actor, words.rest()))
+
+
+async def _plan_glass(services: Services, call: Call, words: Words) -> Plan:
+    if _ends(words):
+        return await services.plans.glass.end(call.actor, words.maybe_number("the break-glass"))
+    return await services.plans.glass.begin(call.actor, words.rest())
+
+
+def _ends(words: Words) -> bool:
+    """Whether it is to be ended; its number, if one was typed, is what is left then."""
+    return _END.fullmatch(words.left) is not None and words.take("end") is not None
 
 
 async def _end_glass(services: Services, click: Click) -> None:
@@ -83,6 +93,8 @@ COMMAND = _Holdfast(
             "[REASON|end [ID]]",
             "in an emergency: take the role sender for a while; alone: who holds it; end it again",
             _break_glass,
+            _plan_glass,
+            looks_alone=True,
         ),
         Verb(
             "status", "", "how everything stands: servers, campaigns, outages, what waits for whom", _status, looks=True

@@ -65,7 +65,13 @@ def _meant(click: Click) -> tuple[str, int, str]:
 
 
 VERBS = (
-    Verb("approvals", "[mine|all] [PAGE]", "what waits for a decision, yours first, and what was decided", _approvals),
+    Verb(
+        "approvals",
+        "[mine|all] [PAGE]",
+        "what waits for a decision, yours first, and what was decided",
+        _approvals,
+        looks=True,
+    ),
 )
 
 ACTIONS: dict[str, ClickHandler] = {

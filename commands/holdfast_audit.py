@@ -65,6 +65,14 @@ async def _turn(services: Services, click: Click) -> View:
     return views.page(await services.audit.page(click.actor, wanted), in_place=True)
 
 
-VERBS = (Verb("audit", USAGE, "who did what: @maria, campaign, spring-sale, outage 3; export makes a CSV", _audit),)
+VERBS = (
+    Verb(
+        "audit",
+        USAGE,
+        "who did what: @maria, campaign, spring-sale, outage 3; export makes a CSV",
+        _audit,
+        looks=True,
+    ),
+)
 
 ACTIONS: dict[str, ClickHandler] = {"holdfast.older": _turn, "holdfast.newer": _turn}

@@ -21,5 +21,11 @@ async def _doctor(services: Services, call: Call, words: Words) -> View:
 
 
 VERBS = (
-    Verb("doctor", "", "what is wrong with tokens, scopes, database, servers and hooks, and the next step", _doctor),
+    Verb(
+        "doctor",
+        "",
+        "what is wrong with tokens, scopes, database, servers and hooks, and the next step",
+        _doctor,
+        looks=True,
+    ),
 )

@@ -47,11 +47,14 @@ async def _timeline(services: Services, _: Call, words: Words) -> View:
 
 
 async def _action(services: Services, call: Call, words: Words) -> View:
+    return said((await services.action_items.add(call.actor, *await _what_and_whose(services, words))).text)
+
+
+async def _what_and_whose(services: Services, words: Words) -> tuple[int | None, str, str | None]:
+    """The outage, what is to be done, and whose it is."""
     number, text = await _number_and_text(services, words, "what is to be done")
     owner = _MENTION.match(text)
-    said_text = text[owner.end() :].strip() if owner else text
-    result = await services.action_items.add(call.actor, number, said_text, owner[0] if owner else None)
-    return said(result.text)
+    return (number, text[owner.end() :].strip(), owner[0]) if owner else (number, text, None)
 
 
 async def _actions(services: Services, _: Call, words: Words) -> View:
@@ -62,15 +65,17 @@ async def _actions(services: Services, _: Call, words: Words) -> View:
 
 
 async def _done(services: Services, call: Call, words: Words) -> View:
-    number = words.number("the action")
-    words.end()
-    return said(await services.action_items.done(call.actor, number))
+    return said(await services.action_items.done(call.actor, _number_of(words, "the action")))
 
 
 async def _remove(services: Services, call: Call, words: Words) -> View:
-    number = words.number("the entry")
+    return said(await services.messages.remove(call.actor, _number_of(words, "the entry")))
+
+
+def _number_of(words: Words, what: str) -> int:
+    number = words.number(what)
     words.end()
-    return said(await services.messages.remove(call.actor, number))
+    return number
 
 
 async def _acknowledge(services: Services, call: Call, words: Words) -> View:
@@ -96,11 +101,14 @@ async def _eta(services: Services, call: Call, words: Words) -> View:
 
 
 async def _severity(services: Services, call: Call, words: Words) -> View:
-    number = words.leading_number()
-    word = words.word("how bad it is").casefold()
-    words.end()
-    result = await services.outages.severity(call.actor, number, word)
+    result = await services.outages.severity(call.actor, *_number_and_severity(words))
     return said(f"{result.text} Correct it with /outage severity #{result.outage.id} minor|major|critical")
+
+
+def _number_and_severity(words: Words) -> tuple[int | None, str]:
+    number, word = words.leading_number(), words.word("how bad it is").casefold()
+    words.end()
+    return number, word
 
 
 async def _resolve(services: Services, call: Call, words: Words) -> View:
@@ -165,6 +173,22 @@ async def _plan_eta(services: Services, call: Call, words: Words) -> Plan:
     return await services.plans.outages.eta(call.actor, number, text)
 
 
+async def _plan_severity(services: Services, call: Call, words: Words) -> Plan:
+    return await services.plans.outages.severity(call.actor, *_number_and_severity(words))
+
+
+async def _plan_action(services: Services, call: Call, words: Words) -> Plan:
+    return await services.plans.entries.action(call.actor, *await _what_and_whose(services, words))
+
+
+async def _plan_done(services: Services, call: Call, words: Words) -> Plan:
+    return await services.plans.entries.done(call.actor, _number_of(words, "the action"))
+
+
+async def _plan_remove(services: Services, call: Call, words: Words) -> Plan:
+    return await services.plans.entries.remove(call.actor, _number_of(words, "the entry"))
+
+
 async def _plan_resolve(services: Services, call: Call, words: Words) -> Plan:
     number, _ = await _number_and_text(services, words, "how it was resolved")
     return await services.plans.outages.resolve(call.actor, number)
@@ -220,7 +244,13 @@ COMMAND = Command(
         Verb("update", "[#ID] TEXT", "say what is new, in its thread", _update, _plan_update),
         Verb("cause", "[#ID] TEXT", "name the cause", _cause, _plan_cause),
         Verb("eta", "[#ID] WHEN", "when it should be over: 14:30, in 30 min, tomorrow 02:00", _eta, _plan_eta),
-        Verb("severity", "[#ID] minor|major|critical", "how bad it is; the channel hears when it is worse", _severity),
+        Verb(
+            "severity",
+            "[#ID] minor|major|critical",
+            "how bad it is; the channel hears when it is worse",
+            _severity,
+            _plan_severity,
+        ),
         Verb("resolve", "[#ID] TEXT", "end it; its summary is posted", _resolve, _plan_resolve),
         reminding.VERB,
         Verb("timeline", "[#ID [PAGE]]", "what happened, in order", _timeline, looks=True),
@@ -230,11 +260,14 @@ COMMAND = Command(
             "[#ID] [@OWNER] TEXT",
             "note what is to be done because of it, and by whom",
             _action,
+            _plan_action,
             form=messages.open_action,
         ),
         Verb("actions", "[#ID [PAGE]]", "what is to be done, the open ones first", _actions, looks=True),
-        Verb("done", "ACTION", "say that an action is done", _done),
-        Verb("remove", "ENTRY", "take a message out of its timeline, by the number of its entry", _remove),
+        Verb("done", "ACTION", "say that an action is done", _done, _plan_done),
+        Verb(
+            "remove", "ENTRY", "take a message out of its timeline, by the number of its entry", _remove, _plan_remove
+        ),
     ),
 )
 

@@ -17,6 +17,6 @@ async def _pressed(services: Services, click: Click) -> View:
     return views.catch_up(await services.catching_up.of(click.actor, pressed(click.value)))
 
 
-VERBS = (Verb("catchup", "[#ID]", "for who joins late: all of it on one screen, only for you", _catch_up),)
+VERBS = (Verb("catchup", "[#ID]", "for who joins late: all of it on one screen, only for you", _catch_up, looks=True),)
 
 ACTIONS: dict[str, ClickHandler] = {"outage.catchup": _pressed}

@@ -19,6 +19,7 @@ from bot.services.words import joined
 from bot.slack.blocks import View, clip
 from bot.slack.call import Call
 from bot.slack.forms import Ask, Opener, Sheet
+from bot.slack.later import Later
 from bot.slack.views import asking as views
 from bot.slack.views import replies
 
@@ -149,6 +150,8 @@ class Verb:
     """What `run` would do with the same words, for `dry-run` and for the question; None: it only looks, or has none."""
     looks: bool = False
     """It changes nothing."""
+    looks_alone: bool = False
+    """It changes nothing where no words follow it, and has a plan for the others."""
     asks: Callable[[str], bool] = never
     """Whether with these words it may have to ask before it acts; the plan's deed decides (bot/services/plans.py)."""
     form: Opener | None = None
@@ -199,8 +202,9 @@ class Command:
         return await verb.run(services, call, Words(tidy(text), self.usage(verb)))
 
     async def _rehearse(self, verb: Verb, services: Services, call: Call) -> View:
-        if verb.looks:
-            return views.only_looks(await self.do(services, call))
+        _, rest = self._meant(call.words)
+        if verb.looks or (verb.looks_alone and not rest):
+            return _only_looks(await self.do(services, call))
         plan = await self.plan(services, call)
         return views.dry_run(plan, tidy(f"{self.name} {call.words}"), services.settings.asking.undo_expires_after)
 
@@ -243,6 +247,18 @@ class Command:
 
     def usage(self, verb: Verb) -> str:
         return f"{self.name} {verb.name} {verb.usage}".rstrip()
+
+
+def _only_looks(view: View) -> View:
+    """The note stands under what is shown last."""
+    if not isinstance(view, Later):
+        return views.only_looks(view)
+    then = view.then
+
+    async def noted() -> View:
+        return views.only_looks(await then())
+
+    return replace(view, then=noted)
 
 
 async def ask(services: Services, actor: Actor, line: str, plan: Plan, come: Collection[str] = ()) -> View:

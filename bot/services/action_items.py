@@ -7,6 +7,7 @@ from bot.services.outage_reading import actions_of, pick
 from bot.services.outage_shapes import ACTION, ActionList, OutageResult, action_of
 from storage import timeline
 from storage.db import Database, Tx
+from storage.models import Timeline
 from storage.timeline import Entry
 
 _DONE = "outage.action_done"
@@ -28,11 +29,7 @@ class ActionItems:
         `link` leads to the message it was made from. Raises BadInputError, NotFoundError, NotAllowedError.
         """
         self._access.require(actor, "outage.update")
-        said = " ".join(text.split())
-        if not said:
-            raise BadInputError("Say what is to be done: /outage action TEXT")
-        if len(said) > TEXT_MAX:
-            raise BadInputError(f"That is {len(said):,} characters long. Keep an action to {TEXT_MAX:,}.")
+        said = checked(text)
         async with self._db.transaction() as tx:
             outage, at = await pick(tx, outage_id, or_latest=True), now()
             data = {"text": said, "owner": owner, "link": link}
@@ -54,17 +51,40 @@ class ActionItems:
         """Raises NotFoundError, and WrongStateError with who said so before."""
         self._access.require(actor, "outage.update")
         async with self._db.transaction() as tx:
-            row = await timeline.locked(tx, number)
-            if row is None or row.kind != ACTION or row.outage_id is None:
-                raise NotFoundError(f"There is no action {number}. See them with: /outage actions")
+            row, outage_id = _to_close(await timeline.locked(tx, number), number)
             item = action_of(row)
-            if item.done_by is not None:
-                raise WrongStateError(f"Action {number} was done already: {item.done_by} said so.")
             row.data = {**row.data, "done_by": actor.mention, "done_at": now().isoformat()}
             text = f"{actor.mention} says that action {number} is done: {item.text}"
-            await timeline.record(tx, Entry(_DONE, text, actor.id, now(), outage_id=row.outage_id))
-            await _show(tx, row.outage_id)
+            await timeline.record(tx, Entry(_DONE, text, actor.id, now(), outage_id=outage_id))
+            await _show(tx, outage_id)
         return f"Action {number} is done: {item.text}"
+
+
+def checked(text: str) -> str:
+    """What is to be done, on one line. Raises BadInputError when there is nothing or too much."""
+    said = " ".join(text.split())
+    if not said:
+        raise BadInputError("Say what is to be done: /outage action TEXT")
+    if len(said) > TEXT_MAX:
+        raise BadInputError(f"That is {len(said):,} characters long. Keep an action to {TEXT_MAX:,}.")
+    return said
+
+
+async def to_close(tx: Tx, number: int) -> tuple[Timeline, int]:
+    """The action that can be said to be done, and its outage. Nothing is locked.
+
+    Raises NotFoundError, and WrongStateError with who said so before.
+    """
+    return _to_close(await timeline.get(tx, number), number)
+
+
+def _to_close(row: Timeline | None, number: int) -> tuple[Timeline, int]:
+    if row is None or row.kind != ACTION or row.outage_id is None:
+        raise NotFoundError(f"There is no action {number}. See them with: /outage actions")
+    done_by = action_of(row).done_by
+    if done_by is not None:
+        raise WrongStateError(f"Action {number} was done already: {done_by} said so.")
+    return row, row.outage_id
 
 
 async def _show(tx: Tx, outage_id: int) -> None:

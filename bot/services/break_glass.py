@@ -62,19 +62,23 @@ class BreakGlasses:
         """Take the role sender. Raises NotAllowedError, WrongStateError (held already, or not needed) and
         BadInputError (no reason).
         """
-        self._check_may(actor)
-        said = _checked(reason)
+        said = self.check_begin(actor, reason)
         at = now()
         async with self._db.transaction() as tx:
             await self._end_overdue(tx, at)
             until = at + self._settings.lasts
             glass_id = await break_glass.begin(tx, actor.id, said, at, until)
             if glass_id is None:
-                raise _held(await break_glass.of(tx, actor.id), at)
+                raise held_already(await break_glass.of(tx, actor.id), at)
             text = f"{actor.mention} broke the glass for {lasting(self._settings.lasts)}: {said}"
             await _tell(tx, glass_id, "glass.broken", text, actor.id, at)
         await self.refresh()
         return await self.status(glass_id)
+
+    def check_begin(self, actor: Actor, reason: str) -> str:
+        """The reason as it would be told. Raises what `begin` raises, but for one that is held already."""
+        self._check_may(actor)
+        return _checked(reason)
 
     def _check_may(self, actor: Actor) -> None:
         if actor.source != "slack":
@@ -99,16 +103,23 @@ class BreakGlasses:
         """
         at = now()
         async with self._db.transaction() as tx:
-            glass = await self._chosen(tx, actor, glass_id, at)
-            self._check_may_end(actor, glass)
-            if glass.ended_at is None and glass.ends_at <= at:
-                raise WrongStateError(f"Its time was over at {moment(glass.ends_at, at)}. Nothing was changed.")
+            glass = await self.to_end(tx, actor, glass_id, at)
             if not await break_glass.end(tx, glass.id, at, actor.mention):
                 raise _ended(await break_glass.get(tx, glass.id) or glass, at)
             text = f"{actor.mention} ended the break-glass of <@{glass.user_id}>."
             await _tell(tx, glass.id, "glass.ended", text, actor.id, at)
         await self.refresh()
         return await self.status(glass.id)
+
+    async def to_end(self, tx: Tx, actor: Actor, glass_id: int | None, at: datetime) -> BreakGlass:
+        """The one that this person may end now. Nothing is written. Raises what `end` raises."""
+        glass = await self._chosen(tx, actor, glass_id, at)
+        self._check_may_end(actor, glass)
+        if glass.ended_at is not None:
+            raise _ended(glass, at)
+        if glass.ends_at <= at:
+            raise WrongStateError(f"Its time was over at {moment(glass.ends_at, at)}. Nothing was changed.")
+        return glass
 
     async def _chosen(self, tx: Tx, actor: Actor, glass_id: int | None, at: datetime) -> BreakGlass:
         if glass_id is not None:
@@ -178,7 +189,7 @@ def _checked(reason: str) -> str:
     return said
 
 
-def _held(glass: BreakGlass | None, at: datetime) -> WrongStateError:
+def held_already(glass: BreakGlass | None, at: datetime) -> WrongStateError:
     until = f" until {moment(glass.ends_at, at)}" if glass else ""
     return WrongStateError(
         f"You hold a broken glass already{until}, so nothing was changed. It is not made longer: when it is over, you "

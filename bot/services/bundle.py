@@ -9,10 +9,12 @@ from bot.services.approvals import Approvals
 from bot.services.asking import Asking
 from bot.services.audit import Audit
 from bot.services.break_glass import BreakGlasses
+from bot.services.break_glass_plans import BreakGlassPlans
 from bot.services.campaign_plans import CampaignPlans
 from bot.services.campaigns import Campaigns
 from bot.services.catching_up import CatchingUp
 from bot.services.deciding import Deciding
+from bot.services.entry_plans import EntryPlans
 from bot.services.home import Home
 from bot.services.importing import Importing
 from bot.services.maintenance import MaintenanceWindows
@@ -23,6 +25,7 @@ from bot.services.notices import Notices
 from bot.services.outage_plans import OutagePlans
 from bot.services.outages import Outages
 from bot.services.paging import Pager
+from bot.services.reminder_plans import ReminderPlans
 from bot.services.reminders import Reminders
 from bot.services.resend_plans import ResendPlans
 from bot.services.resends import Resends
@@ -43,6 +46,9 @@ class Plans:
     resends: ResendPlans
     notices: NoticePlans
     maintenance: MaintenancePlans
+    reminders: ReminderPlans
+    entries: EntryPlans
+    glass: BreakGlassPlans
 
 
 @dataclass(frozen=True)
@@ -85,6 +91,7 @@ def build(db: Database, settings: Settings) -> Services:
     notices = Notices(db, settings, access, approvals)
     maintenance = MaintenanceWindows(db, settings, access, campaigns, servers, outages)
     deciding = Deciding(db, access, approvals)
+    glasses = BreakGlasses(db, settings, access)
     return Services(
         db=db,
         settings=settings,
@@ -95,7 +102,7 @@ def build(db: Database, settings: Settings) -> Services:
         outages=outages,
         reminders=Reminders(db, settings, access),
         approvals=approvals,
-        break_glass=BreakGlasses(db, settings, access),
+        break_glass=glasses,
         resends=resends,
         notices=notices,
         maintenance=maintenance,
@@ -106,12 +113,15 @@ def build(db: Database, settings: Settings) -> Services:
         audit=Audit(db, access),
         pager=Pager(db, settings),
         plans=Plans(
-            campaigns=CampaignPlans(db, access),
+            campaigns=CampaignPlans(db, settings, access),
             servers=ServerPlans(db, access, servers),
             outages=OutagePlans(db, settings.outages, access, servers),
             resends=ResendPlans(db, access, approvals),
             notices=NoticePlans(db, settings, access, approvals),
             maintenance=MaintenancePlans(db, access, maintenance),
+            reminders=ReminderPlans(db, access),
+            entries=EntryPlans(db, access),
+            glass=BreakGlassPlans(db, settings, glasses),
         ),
         asking=Asking(db, settings),
         undoing=Undoing(db, access, servers, maintenance),

@@ -26,7 +26,15 @@ Deed = Literal["start", "cancel"]
 
 
 class ChangedError(WrongStateError):
-    """What was asked for is not what would be done now. This has been written: a caller that commits keeps it."""
+    """What was asked for is not what would be done now. `settle` has written this: a caller that commits keeps it."""
+
+
+@dataclass(frozen=True)
+class Asking:
+    """What a second person would be asked: the hash of it, and the unanswered question that it takes the place of."""
+
+    digest: str
+    before: Approval | None
 
 
 @dataclass(frozen=True)
@@ -57,10 +65,13 @@ class CampaignAsking:
     def is_needed(self, campaign: Campaign) -> bool:
         return campaign.recipients > self._above
 
-    async def ask(self, tx: Tx, actor: Actor, deed: Deed, placed: Placed, at: datetime) -> str:
-        """Ask in the channel; the sentence for who asked. Raises WrongStateError when that is asked already."""
+    def holders(self) -> tuple[str, ...]:
+        """Who is asked, as messages name them."""
+        return self._approvals.holders("campaign.approve")
+
+    async def to_ask(self, tx: Tx, deed: Deed, placed: Placed, at: datetime) -> Asking:
+        """What would be asked now. Nothing is written. Raises WrongStateError when that is asked already."""
         campaign = placed.campaign
-        await campaigns.lock(tx, [campaign.id])
         digest = await digest_of(tx, deed, placed)
         before = await self.pending(tx, campaign.id)
         if before is not None and before.plan_hash == digest and before.expires_at > at:
@@ -68,9 +79,16 @@ class CampaignAsking:
                 f"{before.requested_by} asked for it already at {moment(before.requested_at, at)}. Somebody else "
                 f"approves it until {moment(before.expires_at, at)}: /campaign approve {campaign.name}"
             )
-        approval = await self._approvals.request(tx, "campaign", campaign.id, digest, actor, at)
-        if before is not None:
-            await timeline.touch_post(tx, card_of(before.id))
+        return Asking(digest, before)
+
+    async def ask(self, tx: Tx, actor: Actor, deed: Deed, placed: Placed, at: datetime) -> str:
+        """Ask in the channel; the sentence for who asked. Raises WrongStateError when that is asked already."""
+        campaign = placed.campaign
+        await campaigns.lock(tx, [campaign.id])
+        wanted = await self.to_ask(tx, deed, placed, at)
+        approval = await self._approvals.request(tx, "campaign", campaign.id, wanted.digest, actor, at)
+        if wanted.before is not None:
+            await timeline.touch_post(tx, card_of(wanted.before.id))
         count = number(campaign.recipients, "recipient")
         text = f"{actor.mention} asks to {deed} {campaign.name}, with {count}."
         await _tell(tx, approval.id, campaign, "campaign.requested", text, actor, at, post=False)
@@ -79,7 +97,23 @@ class CampaignAsking:
         until = moment(approval.expires_at, at)
         return (
             f"{nothing} {campaign.name} has {count}, more than {self._above:,}, so a second person approves it first, "
-            f"by the button in the channel until {until} or by /campaign approve {campaign.name}{stop}"
+            f"by the button in the channel until {until} or by /campaign approve {campaign.name}{stop}\n"
+            f"Take it back with /campaign reject {campaign.name}"
+        )
+
+    async def to_settle(self, tx: Tx, actor: Actor, placed: Placed, at: datetime, *, approve: bool) -> Approval:
+        """The question that this person may decide so now. Nothing is written. Raises what `settle` raises."""
+        asked = await self._asked(tx, placed, at, approve=approve)
+        return await self._approvals.check(
+            tx,
+            actor,
+            _permission(actor, asked, approve=approve),
+            "campaign",
+            placed.campaign.id,
+            asked.plan_hash,
+            at,
+            approve=approve,
+            recipients=placed.campaign.recipients,
         )
 
     async def settle(
@@ -88,18 +122,17 @@ class CampaignAsking:
         """Decide. Raises what Approvals.decide raises, and ChangedError."""
         campaign = placed.campaign
         await campaigns.lock(tx, [campaign.id])
-        asked = await self._approvals.latest(tx, "campaign", campaign.id)
-        if asked is None:
-            raise NotFoundError(f"Nobody asked for an approval of {campaign.name}. Look at it: /campaign list")
+        try:
+            asked = await self._asked(tx, placed, at, approve=approve)
+        except ChangedError:
+            await self.withdraw(tx, campaign.id, at)
+            raise
         deed = deed_of(asked)
-        if approve:
-            await self._check_unchanged(tx, deed, asked, placed, at)
-        own = not approve and asked.requested_by == actor.mention
         try:
             decided = await self._approvals.decide(
                 tx,
                 actor,
-                f"campaign.{deed}" if own else "campaign.approve",
+                _permission(actor, asked, approve=approve),
                 "campaign",
                 campaign.id,
                 seen or asked.plan_hash,
@@ -112,16 +145,20 @@ class CampaignAsking:
             raise
         await timeline.touch_post(tx, card_of(asked.id))
         if not approve:
-            done = "took back the wish" if own else "rejected the wish"
+            done = "took back the wish" if is_own(actor, asked) else "rejected the wish"
             text = f"{actor.mention} {done} to {deed} {campaign.name}. Nothing was changed."
             await _tell(tx, asked.id, campaign, "campaign.rejected", text, actor, at)
         return deed, decided
 
-    async def _check_unchanged(self, tx: Tx, deed: Deed, asked: Approval, placed: Placed, at: datetime) -> None:
+    async def _asked(self, tx: Tx, placed: Placed, at: datetime, *, approve: bool) -> Approval:
+        """The newest question. Raises NotFoundError; ChangedError where it would be approved and is another by now."""
+        asked = await self._approvals.latest(tx, "campaign", placed.campaign.id)
+        if asked is None:
+            raise NotFoundError(f"Nobody asked for an approval of {placed.campaign.name}. Look at it: /campaign list")
         pending = asked.state == ApprovalState.PENDING and asked.expires_at > at
-        if not pending or await digest_of(tx, deed, placed) == asked.plan_hash:
-            return
-        await self.withdraw(tx, placed.campaign.id, at)
+        deed = deed_of(asked)
+        if not approve or not pending or await digest_of(tx, deed, placed) == asked.plan_hash:
+            return asked
         raise ChangedError(
             f"{placed.campaign.name} or the server that carries it has changed since it was asked for, so the approval "
             f"is void and nothing was done. Ask again: /campaign {deed} {placed.campaign.name}"
@@ -154,13 +191,22 @@ class CampaignAsking:
             placed=found[0],
             sender=_sender(message),
             to_go=counts[DeliveryStatus.QUEUED],
-            approvers=self._approvals.holders("campaign.approve"),
+            approvers=self.holders(),
         )
 
 
 def card_of(approval_id: int) -> str:
     """The key of the card: each question has its own, so that one asked again stands where people look."""
     return f"ask:{approval_id}"
+
+
+def is_own(actor: Actor, asked: Approval) -> bool:
+    return asked.requested_by == actor.mention
+
+
+def _permission(actor: Actor, asked: Approval, *, approve: bool) -> str:
+    """Whoever asked may take that back."""
+    return f"campaign.{deed_of(asked)}" if not approve and is_own(actor, asked) else "campaign.approve"
 
 
 def deed_of(approval: Approval) -> Deed:

@@ -1,36 +1,80 @@
 """What starting, pausing, resuming and cancelling campaigns would do."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from bot.access import Access, Actor
 from bot.clock import now
+from bot.config import Settings
 from bot.services import campaign_targets as targets
-from bot.services.plans import Plan, campaigns_text, load, named, to_go, which
+from bot.services.campaign_asking import CampaignAsking, Deed, deed_of, is_own
+from bot.services.campaign_results import check
+from bot.services.plans import Plan, asked, campaigns_text, load, named, to_go, which
 from bot.services.words import number
 from storage.campaigns import Placed
 from storage.db import Database, Tx
-from storage.models import CampaignState
+from storage.models import Approval, CampaignState
 
 _MOST_REASONS = 3
+_ANEW = "This cannot be undone; to send it after all, import it under another name."
 
 
 class CampaignPlans:
     """Each raises what its deed would raise."""
 
-    def __init__(self, db: Database, access: Access) -> None:
+    def __init__(self, db: Database, settings: Settings, access: Access) -> None:
         self._db = db
         self._access = access
+        self._asking = CampaignAsking(settings, access)
 
     async def start(self, actor: Actor, word: str) -> Plan:
         self._access.require(actor, "campaign.start")
         async with self._db.read() as tx:
             placed = await targets.to_start(tx, word, now(), lock=False)
-            name, carrier = placed.campaign.name, placed.carrier
-            waiting = number(await to_go(tx, [placed.campaign.id]), "recipient")
-            facts = (await load(tx, carrier),)
-        does = f"begin to send {name} to {waiting} through {carrier.name}"
-        undo = f"What has gone out cannot be taken back; /campaign pause {name} stops the rest."
-        return Plan("campaign.start", does, facts, named([name]), undo)
+            if self._asking.is_needed(placed.campaign):
+                return await self._ask(tx, "start", placed)
+            name = placed.campaign.name
+            does, facts = await _start(tx, placed), (await load(tx, placed.carrier),)
+        return Plan("campaign.start", f"begin to {does}", facts, named([name]), _rest_stops(name))
+
+    async def _ask(self, tx: Tx, deed: Deed, placed: Placed) -> Plan:
+        """Of a large one: the approval is the question."""
+        wanted = await self._asking.to_ask(tx, deed, placed, now())
+        name = placed.campaign.name
+        does, facts = f"cancel {name} for good", [await _would_not_get_it(tx, placed)]
+        if deed == "start":
+            does, facts = await _start(tx, placed), [await load(tx, placed.carrier)]
+        else:
+            facts.append(f"To stop it meanwhile: /campaign pause {name}")
+        facts = [*facts, *_instead_of(wanted.before, now()), asked(self._asking.holders())]
+        undo = f"/campaign reject {name} takes it back."
+        return Plan(f"campaign.{deed}_large", f"ask a second person to let you {does}", facts, named([name]), undo)
+
+    async def approve(self, actor: Actor, word: str) -> Plan:
+        self._access.require(actor, "campaign.approve")
+        at = now()
+        async with self._db.read() as tx:
+            placed = await targets.find(tx, word)
+            question = await self._asking.to_settle(tx, actor, placed, at, approve=True)
+            name, facts = placed.campaign.name, [f"Asked for by {question.requested_by}."]
+            if deed_of(question) == "start":
+                await targets.check_start(tx, placed, at)
+                does, facts = await _start(tx, placed), [*facts, await load(tx, placed.carrier)]
+                return Plan("campaign.approve", f"approve it and {does}", facts, named([name]), _rest_stops(name))
+            check("cancel", placed.campaign, at)
+            facts = [*facts, await _would_not_get_it(tx, placed), *_elsewhere(placed.campaign.state)]
+        return Plan("campaign.approve_end", f"approve it and cancel {name} for good", facts, named([name]), _ANEW)
+
+    async def reject(self, actor: Actor, word: str) -> Plan:
+        async with self._db.read() as tx:
+            placed = await targets.find(tx, word)
+            question = await self._asking.to_settle(tx, actor, placed, now(), approve=False)
+        name, deed = placed.campaign.name, deed_of(question)
+        does = f"take back your wish to {deed} {name}"
+        if not is_own(actor, question):
+            does = f"reject the wish of {question.requested_by} to {deed} {name}"
+        undo = f"/campaign {deed} {name} asks again."
+        return Plan("campaign.reject", does, ["Nothing else is changed."], named([name]), undo)
 
     async def pause(self, actor: Actor, word: str) -> Plan:
         self._access.require(actor, "campaign.pause")
@@ -62,11 +106,32 @@ class CampaignPlans:
     async def cancel(self, actor: Actor, word: str) -> Plan:
         self._access.require(actor, "campaign.cancel")
         async with self._db.read() as tx:
-            campaign = (await targets.to_cancel(tx, word, now())).campaign
-            waiting = number(await to_go(tx, [campaign.id]), "recipient")
-        facts = [f"{waiting} would not get it.", *_elsewhere(campaign.state)]
-        undo = "This cannot be undone; to send it after all, import it under another name."
-        return Plan("campaign.cancel", f"cancel {campaign.name} for good", facts, named([campaign.name]), undo)
+            placed = await targets.to_cancel(tx, word, now())
+            if self._asking.is_needed(placed.campaign):
+                return await self._ask(tx, "cancel", placed)
+            facts = [await _would_not_get_it(tx, placed), *_elsewhere(placed.campaign.state)]
+        name = placed.campaign.name
+        return Plan("campaign.cancel", f"cancel {name} for good", facts, named([name]), _ANEW)
+
+
+async def _start(tx: Tx, placed: Placed) -> str:
+    waiting = number(await to_go(tx, [placed.campaign.id]), "recipient")
+    return f"send {placed.campaign.name} to {waiting} through {placed.carrier.name}"
+
+
+def _rest_stops(name: str) -> str:
+    return f"What has gone out cannot be taken back; /campaign pause {name} stops the rest."
+
+
+async def _would_not_get_it(tx: Tx, placed: Placed) -> str:
+    return f"{number(await to_go(tx, [placed.campaign.id]), 'recipient')} would not get it."
+
+
+def _instead_of(before: Approval | None, at: datetime) -> list[str]:
+    """An earlier question about the same campaign is void."""
+    if before is None or before.expires_at <= at:
+        return []
+    return [f"What {before.requested_by} asked for, to {deed_of(before)} it, would be void."]
 
 
 async def _facts(tx: Tx, found: Sequence[Placed]) -> list[str]:

@@ -111,22 +111,33 @@ class Messages:
         """
         self._access.require(actor, "outage.update")
         async with self._db.transaction() as tx:
-            found = await timeline.get(tx, entry_id)
-            if found is None or found.outage_id is None:
-                raise NotFoundError(f"No timeline has an entry {entry_id}. See their numbers: /outage timeline")
-            if found.channel is None or found.message_ts is None:
-                raise WrongStateError(
-                    f"Entry {entry_id} is what Holdfast recorded, and that stays. Only messages of people can be "
-                    "taken out."
-                )
-            place = Place(found.channel, found.message_ts)
+            _, place = await to_remove(tx, entry_id)
             await marks.alone(tx, place)
-            row = await marks.entry_of(tx, place)
-            if row is None or row.removed_at is not None:
-                raise WrongStateError(f"Entry {entry_id} is out of the timeline already.")
+            row = _still_in(await marks.entry_of(tx, place), entry_id)
             row.removed_at = at = now()
             await marks.take_all_off(tx, place, at)
         return f"The message is out of the timeline of outage #{row.outage_id}. Undo it: pin the message in Slack."
+
+
+async def to_remove(tx: Tx, entry_id: int) -> tuple[Timeline, Place]:
+    """The message that can be taken out, and where it stands in Slack. Nothing is locked.
+
+    Raises NotFoundError, and WrongStateError for an entry that is Holdfast's record or is out already.
+    """
+    found = await timeline.get(tx, entry_id)
+    if found is None or found.outage_id is None:
+        raise NotFoundError(f"No timeline has an entry {entry_id}. See their numbers: /outage timeline")
+    if found.channel is None or found.message_ts is None:
+        raise WrongStateError(
+            f"Entry {entry_id} is what Holdfast recorded, and that stays. Only messages of people can be taken out."
+        )
+    return _still_in(found, entry_id), Place(found.channel, found.message_ts)
+
+
+def _still_in(row: Timeline | None, entry_id: int) -> Timeline:
+    if row is None or row.removed_at is not None:
+        raise WrongStateError(f"Entry {entry_id} is out of the timeline already.")
+    return row
 
 
 async def _check_theirs(tx: Tx, said: Said) -> None:

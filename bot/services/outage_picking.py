@@ -3,12 +3,14 @@
 from bot.clock import now
 from bot.errors import BadInputError, WrongStateError
 from bot.services.outage_reading import pick
-from bot.services.words import moment
+from bot.services.words import joined, moment
 from storage.db import Tx
-from storage.models import Outage, OutageState
+from storage.models import Outage, OutageState, Severity
 
 TEXT_MAX = 2000
 TITLE_MAX = 300
+SEVERITIES = tuple(each.value for each in Severity)
+"""The mildest first."""
 
 
 async def open_one(tx: Tx, outage_id: int | None) -> Outage:
@@ -25,6 +27,24 @@ async def to_acknowledge(tx: Tx, outage_id: int | None) -> Outage:
     if outage.acknowledged_at is not None and outage.state != OutageState.OPEN:
         raise WrongStateError(await too_late(tx, outage.id, "Already acknowledged"))
     return outage
+
+
+def check_severity(word: str) -> None:
+    """Raises BadInputError for another word."""
+    if word not in SEVERITIES:
+        raise BadInputError(f"Say how bad it is: {joined(SEVERITIES, 'or')}. /outage severity major")
+
+
+async def to_grade(tx: Tx, outage_id: int | None, word: str) -> Outage:
+    """Raises WrongStateError when it is over, or of this severity already."""
+    outage = await open_one(tx, outage_id)
+    if outage.severity == word:
+        raise WrongStateError(f"Outage #{outage.id} is {word} already. Nothing was changed.")
+    return outage
+
+
+def is_worse(word: str, was: str) -> bool:
+    return SEVERITIES.index(word) > SEVERITIES.index(was)
 
 
 async def too_late(tx: Tx, outage_id: int, otherwise: str = "Somebody changed it") -> str:

@@ -7,7 +7,15 @@ from bot.access import Access, Actor
 from bot.clock import now
 from bot.config import OutageSettings
 from bot.services.outage_opening import check_none_open
-from bot.services.outage_picking import TITLE_MAX, open_one, said_of, to_acknowledge
+from bot.services.outage_picking import (
+    TITLE_MAX,
+    check_severity,
+    is_worse,
+    open_one,
+    said_of,
+    to_acknowledge,
+    to_grade,
+)
 from bot.services.plans import Plan, to_go
 from bot.services.servers import Servers
 from bot.services.when import parse_when
@@ -75,6 +83,16 @@ class OutagePlans:
         number = await self._number(outage_id)
         does = f"say that outage #{number} should be over at {moment(eta, at)}"
         return Plan("outage.eta", does, (), [f"outage {number}"], f"/outage eta #{number} WHEN corrects it.")
+
+    async def severity(self, actor: Actor, outage_id: int | None, word: str) -> Plan:
+        self._access.require(actor, "outage.severity")
+        check_severity(word)
+        async with self._db.read() as tx:
+            outage = await to_grade(tx, outage_id, word)
+        heard = "The channel would hear of it." if is_worse(word, outage.severity) else "Only its thread would hear it."
+        does = f"make outage #{outage.id} {word}; it is {outage.severity} now"
+        undo = f"/outage severity #{outage.id} {outage.severity} takes it back."
+        return Plan("outage.severity", does, [heard], [f"outage {outage.id}"], undo)
 
     async def resolve(self, actor: Actor, outage_id: int | None) -> Plan:
         self._access.require(actor, "outage.resolve")

@@ -7,10 +7,20 @@ from datetime import datetime
 from bot.access import Access, Actor
 from bot.clock import now
 from bot.config import Settings
-from bot.errors import BadInputError, WrongStateError
+from bot.errors import WrongStateError
 from bot.services.campaigns import Campaigns, keep_holds
 from bot.services.outage_opening import Opening, check_none_open
-from bot.services.outage_picking import TEXT_MAX, TITLE_MAX, open_one, said_of, to_acknowledge, too_late
+from bot.services.outage_picking import (
+    TEXT_MAX,
+    TITLE_MAX,
+    check_severity,
+    is_worse,
+    open_one,
+    said_of,
+    to_acknowledge,
+    to_grade,
+    too_late,
+)
 from bot.services.outage_reading import Reading, blocked, pick
 from bot.services.outage_shapes import (
     CampaignNow,
@@ -29,7 +39,7 @@ from bot.services.words import few, joined, moment, number
 from storage import campaigns as campaign_store
 from storage import outages, reminders, timeline
 from storage.db import Database, Tx
-from storage.models import Campaign, Health, Hold, Outage, Server, Severity
+from storage.models import Campaign, Health, Hold, Outage, Server
 from storage.timeline import Entry
 
 __all__ = [
@@ -45,7 +55,6 @@ __all__ = [
     "failure_sentence",
 ]
 
-SEVERITIES = tuple(each.value for each in Severity)
 """From the mildest to the worst."""
 
 
@@ -146,17 +155,14 @@ class Outages:
     async def severity(self, actor: Actor, outage_id: int | None, word: str) -> OutageResult:
         """How bad it is; the channel hears of it only when that is worse. Raises BadInputError for another word."""
         self._access.require(actor, "outage.severity")
-        if word not in SEVERITIES:
-            raise BadInputError(f"Say how bad it is: {joined(SEVERITIES, 'or')}. /outage severity major")
+        check_severity(word)
         async with self._db.transaction() as tx:
-            picked, at = await open_one(tx, outage_id), now()
+            picked, at = await to_grade(tx, outage_id, word), now()
             was = picked.severity
-            if was == word:
-                raise WrongStateError(f"Outage #{picked.id} is {word} already. Nothing was changed.")
             outage = await outages.grade(tx, picked.id, was, word)
             if outage is None:
                 raise WrongStateError(await too_late(tx, picked.id))
-            worse = SEVERITIES.index(word) > SEVERITIES.index(was)
+            worse = is_worse(word, was)
             text = f"{actor.mention} finds it {'worse' if worse else 'milder'}: it is {word} now, it was {was}."
             await self._record(tx, outage, "worse" if worse else "milder", text, at, actor, broadcast=worse)
         return OutageResult(outage, f"Outage #{outage.id} is {word} now.")

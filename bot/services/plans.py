@@ -34,11 +34,16 @@ class Deed:
 
 DEEDS: Mapping[str, Deed] = {
     "campaign.start": Deed(asks=False, undo=Way.COMMAND),
+    "campaign.start_large": Deed(asks=False, undo=Way.COMMAND),
     "campaign.pause": Deed(asks=False, undo=Way.BUTTON),
     "campaign.pause_all": Deed(asks=True, undo=Way.BUTTON),
     "campaign.resume": Deed(asks=False, undo=Way.BUTTON),
     "campaign.resume_all": Deed(asks=True, undo=Way.BUTTON),
     "campaign.cancel": Deed(asks=True, undo=Way.NEVER),
+    "campaign.cancel_large": Deed(asks=False, undo=Way.COMMAND),
+    "campaign.approve": Deed(asks=False, undo=Way.COMMAND),
+    "campaign.approve_end": Deed(asks=False, undo=Way.NEVER),
+    "campaign.reject": Deed(asks=False, undo=Way.COMMAND),
     "server.add": Deed(asks=False, undo=Way.NEVER),
     "server.drain": Deed(asks=True, undo=Way.BUTTON),
     "server.failover": Deed(asks=True, undo=Way.BUTTON),
@@ -48,7 +53,12 @@ DEEDS: Mapping[str, Deed] = {
     "outage.update": Deed(asks=False, undo=Way.NEVER),
     "outage.cause": Deed(asks=False, undo=Way.COMMAND),
     "outage.eta": Deed(asks=False, undo=Way.COMMAND),
+    "outage.severity": Deed(asks=False, undo=Way.COMMAND),
     "outage.resolve": Deed(asks=False, undo=Way.NEVER),
+    "outage.remind": Deed(asks=False, undo=Way.COMMAND),
+    "outage.action": Deed(asks=False, undo=Way.NEVER),
+    "outage.done": Deed(asks=False, undo=Way.NEVER),
+    "outage.remove": Deed(asks=False, undo=Way.COMMAND),
     "resend.plan": Deed(asks=False, undo=Way.COMMAND),
     "resend.approve": Deed(asks=False, undo=Way.COMMAND),
     "resend.rest": Deed(asks=False, undo=Way.COMMAND),
@@ -67,6 +77,8 @@ DEEDS: Mapping[str, Deed] = {
     "maintenance.cancel": Deed(asks=False, undo=Way.BUTTON),
     "maintenance.end": Deed(asks=True, undo=Way.NEVER),
     "undo": Deed(asks=False, undo=Way.COMMAND),
+    "glass.break": Deed(asks=False, undo=Way.COMMAND),
+    "glass.end": Deed(asks=False, undo=Way.NEVER),
 }
 """Where a card with its counts or a second person is the question already, no other one is asked."""
 

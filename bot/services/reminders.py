@@ -10,16 +10,15 @@ from datetime import datetime, timedelta
 from bot.access import HOLDFAST, Access, Actor
 from bot.clock import now
 from bot.config import RemindSettings, Settings
-from bot.errors import BadInputError, NotFoundError, WrongStateError
+from bot.errors import NotFoundError, WrongStateError
 from bot.services.outage_reading import pick
+from bot.services.reminder_picking import ALREADY_OFF, ALREADY_ON, OVER, check_length, check_open, check_wish, way_back
 from bot.services.when import lasting
 from bot.services.words import moment
 from storage import outages, reminders, timeline
 from storage.db import Database, Tx
-from storage.models import Outage, OutageState, Reminder
+from storage.models import Outage, Reminder
 from storage.timeline import Entry
-
-_LONGEST = timedelta(days=2)
 
 
 @dataclass(frozen=True)
@@ -67,22 +66,22 @@ class Reminders:
     async def put_off(
         self, actor: Actor, outage_id: int | None, length: timedelta, *, reminder_id: int | None = None
     ) -> str:
-        """No reminder for so long, whatever is said until then. With `reminder_id` by a button of that one."""
+        """No reminder for so long, whatever is said until then. With `reminder_id` by a button of that one.
+
+        This and the others return the sentence that says so, with the way back.
+        """
         self._access.require(actor, "outage.remind")
-        if length > _LONGEST:
-            raise BadInputError(
-                f"That is longer than {lasting(_LONGEST)}. Use /outage remind never, or a shorter time."
-            )
+        check_length(length)
         async with self._db.transaction() as tx:
             at = now()
             outage = await self._open(tx, outage_id, reminder_id)
-            until = at + length
+            until, back = at + length, way_back(outage, at)
             await self._answer(tx, outage, "later", actor, at, until=until, reminder_id=reminder_id)
             if await reminders.put_off(tx, outage.id, until) is None:
-                raise _over(outage)
+                raise WrongStateError(OVER.format(outage.id))
             text = f"{actor.mention} wants no reminder before {moment(until, at)}."
             await _note(tx, outage, "put_off", text, actor, at)
-        return f"No reminder of outage #{outage.id} before {moment(until, at)}."
+        return f"No reminder of outage #{outage.id} before {moment(until, at)}. {back}"
 
     async def never(self, actor: Actor, outage_id: int | None, *, reminder_id: int | None = None) -> str:
         """No reminder of this outage any more."""
@@ -90,11 +89,13 @@ class Reminders:
         async with self._db.transaction() as tx:
             at = now()
             outage = await self._open(tx, outage_id, reminder_id)
+            back = way_back(outage, at)
             await self._answer(tx, outage, "never", actor, at, reminder_id=reminder_id)
+            check_wish(outage, "never")
             if await reminders.end(tx, outage.id, at) is None:
-                raise WrongStateError(f"Reminders of outage #{outage.id} are off already. Nothing was changed.")
+                raise WrongStateError(ALREADY_OFF.format(outage.id))
             await _note(tx, outage, "off", f"{actor.mention} switched the reminders off.", actor, at)
-        return f"Nobody is reminded of outage #{outage.id} any more."
+        return f"Nobody is reminded of outage #{outage.id} any more. {back}"
 
     async def again(self, actor: Actor, outage_id: int | None) -> str:
         """Reminders are on again; the time to the next begins now."""
@@ -102,11 +103,13 @@ class Reminders:
         async with self._db.transaction() as tx:
             at = now()
             outage = await self._open(tx, outage_id, None)
+            back = way_back(outage, at)
+            check_wish(outage, "again")
             after = allowed(self._after, outage.severity)
             if await reminders.begin_again(tx, outage.id, at + after if after else None) is None:
-                raise WrongStateError(f"Reminders of outage #{outage.id} are on already. Nothing was changed.")
+                raise WrongStateError(ALREADY_ON.format(outage.id))
             await _note(tx, outage, "on", f"{actor.mention} switched the reminders on again.", actor, at)
-        return f"Reminders of outage #{outage.id} are on again."
+        return f"Reminders of outage #{outage.id} are on again. {back}"
 
     # Steps
 
@@ -152,8 +155,7 @@ class Reminders:
                 raise NotFoundError(f"There is no reminder {reminder_id} any more. Nothing was changed.")
             outage_id = reminder.outage_id
         outage = await reminders.lock(tx, (await pick(tx, outage_id)).id)
-        if outage.state == OutageState.RESOLVED:
-            raise _over(outage)
+        check_open(outage)
         return outage
 
     async def _answer(
@@ -187,10 +189,6 @@ def _answered(reminder: Reminder | None, at: datetime) -> str:
     if reminder is not None and reminder.answer == "never":
         return f"{who} switched the reminders of this outage off already."
     return "This reminder is over: something new was said since."
-
-
-def _over(outage: Outage) -> WrongStateError:
-    return WrongStateError(f"Outage #{outage.id} is over, so nobody is reminded of it. Nothing was changed.")
 
 
 async def _note(tx: Tx, outage: Outage, verb: str, text: str, actor: Actor, at: datetime) -> None:

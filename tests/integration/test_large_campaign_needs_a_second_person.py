@@ -73,6 +73,39 @@ async def test_a_large_campaign_begins_when_a_second_person_says_so(world: World
     await world.refused("/campaign approve spring-sale", "Already approved by <@U0JONAS>", ANA)
 
 
+async def test_a_dry_run_says_that_a_second_person_is_asked_and_no_question_comes_first(world: World) -> None:
+    sale = await world.campaign(LARGE, state=CampaignState.SCHEDULED)
+    rehearsed = await world.type("/campaign start spring-sale dry-run")
+    assert "It would ask a second person to let you send spring-sale to 10 recipients through primary." in rehearsed
+    assert "Asked for the approval, besides who asks: @U0MARIA" in rehearsed
+    assert await states(world) == []
+    await world.type("/campaign start spring-sale")
+    for typed in ("start spring-sale dry-run", "start spring-sale"):
+        await world.refused(f"/campaign {typed}", "<@U0MARIA> asked for it already at", JONAS)
+    await world.refused("/campaign approve spring-sale dry-run", "You asked for this; somebody else", MARIA)
+    rehearsed = await world.type("/campaign approve spring-sale dry-run", JONAS)
+    assert (
+        "It would approve it and send spring-sale to 10 recipients through primary.\nAsked for by @U0MARIA."
+        in rehearsed
+    )
+    assert "reject the wish of @U0MARIA to start" in await world.type("/campaign reject spring-sale dry-run", JONAS)
+
+    rehearsed = await world.type("/campaign cancel spring-sale dry-run")
+    assert "What @U0MARIA asked for, to start it, would be void." in rehearsed
+    assert await states(world) == ["pending"]
+    answer = await world.type("/campaign cancel spring-sale")
+    assert answer.startswith("Nothing is cancelled yet.")
+    assert answer.endswith("Take it back with /campaign reject spring-sale")
+    assert not world.has_buttons()
+    await world.refused("/campaign cancel spring-sale dry-run", "<@U0MARIA> asked for it already at", JONAS)
+    assert await world.state(sale) == CampaignState.SCHEDULED
+
+    async with world.db.transaction() as tx:
+        await tx.execute(update(Approval).where(Approval.id == 2).values(plan_hash="cancel-another"))
+    await world.refused("/campaign approve spring-sale dry-run", "has changed since it was asked for", JONAS)
+    assert await states(world) == ["void", "pending"], "only the deed makes it void"
+
+
 async def test_a_small_one_needs_nobody_else(world: World) -> None:
     sale = await world.campaign(SMALL, state=CampaignState.SCHEDULED)
     await world.type("/campaign start spring-sale")

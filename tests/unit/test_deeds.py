@@ -6,11 +6,16 @@ from pathlib import Path
 from bot.services.plans import DEEDS, Way
 
 ROOT = Path(__file__).parents[2]
-_ROW = re.compile(r"^\| `/(\w+) ([\w ]+)`([^|]*)\| (yes|no) \| ([^|]+) \|$", re.MULTILINE)
+_ROW = re.compile(r"^\| `/(\w+) ([\w -]+)`([^|]*)\| (yes|no) \| ([^|]+) \|$", re.MULTILINE)
 _OTHERWISE = {
     "notice cancel while it goes out": "notice.stop",
     "maintenance cancel once it has begun": "maintenance.end",
+    "campaign start of a large one": "campaign.start_large",
+    "campaign cancel of a large one": "campaign.cancel_large",
+    "campaign approve of a cancellation": "campaign.approve_end",
     "holdfast undo": "undo",
+    "holdfast break-glass": "glass.break",
+    "holdfast break-glass end": "glass.end",
     "outage ack": "outage.acknowledge",
 }
 

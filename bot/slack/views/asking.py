@@ -8,6 +8,7 @@ from bot.services.plans import DEEDS, Plan, Way
 from bot.services.when import lasting
 from bot.slack import blocks
 from bot.slack.blocks import Block, View, clip, escape
+from bot.slack.later import Attached
 from bot.slack.views.replies import said
 from bot.slack.views.timeline import safe
 
@@ -26,6 +27,8 @@ def dry_run(plan: Plan, line: str, undo_within: timedelta) -> View:
 def only_looks(view: View) -> View:
     """The answer of a command that changes nothing anyway."""
     note = "This command only looks: nothing would be changed without dry-run either."
+    if isinstance(view, Attached):  # only its text goes with the file
+        return replace(view, text=f"{view.text} {note}")
     shown = view.blocks or [blocks.section(view.text)]
     return replace(view, blocks=[*shown, blocks.context(note)])
 
