@@ -29,6 +29,7 @@ from bot.slack.announcer import Announcer
 from bot.slack.answering import SLACK_ERRORS, reason
 from bot.slack.cards import CARDS
 from bot.slack.edge import Edge
+from bot.slack.groups import UserGroups
 from bot.slack.home import HomeTabs
 from bot.slack.installed import Installations
 from bot.slack.installs import Installer, Outcome
@@ -89,7 +90,9 @@ class Bot:
         await _check_token(quiet, self.settings)
         announcer = Announcer(services, quiet, CARDS)
         await self._announce(announcer)
-        tabs = HomeTabs(services, quiet)
+        groups = UserGroups(workspaces.client, services.access)
+        await self._open.enter_async_context(_Closing(groups.close))
+        tabs = HomeTabs(services, workspaces, groups)
         await self._spawn("home tabs", tabs.run())
 
         def wake() -> None:
@@ -110,6 +113,7 @@ class Bot:
             wake=wake,
             home=tabs,
             workspaces=workspaces,
+            groups=groups,
             removed=installations.removed if installations else None,
         )
         await self._listen(edge, session, self._pages(session, installations, installed))

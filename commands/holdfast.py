@@ -111,7 +111,7 @@ async def _opened(services: Services, event: Event) -> None:
     """The bot's other tab, its messages, is opened by the same event."""
     if event.body.get("tab") == "home":
         at = datetime.fromtimestamp(float(event.body["event_ts"]), UTC)
-        await services.home.opened(event.actor, at)
+        await services.home.opened(event.actor, at, event.team)
 
 
 EVENTS: dict[str, EventHandler] = {"app_home_opened": _opened}

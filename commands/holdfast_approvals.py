@@ -10,7 +10,8 @@ from bot.slack.call import Call, Click, ClickHandler
 from bot.slack.views import approvals as views
 from commands.words import Verb, Words, decided
 
-_KINDS = ("resend", "notice", "rest")
+_CAMPAIGN = ("start", "cancel")
+_KINDS = ("resend", "notice", "rest", *_CAMPAIGN)
 
 
 async def _approvals(services: Services, call: Call, words: Words) -> View:
@@ -33,6 +34,8 @@ async def _approve(services: Services, click: Click, choice: str) -> View:
     if kind == "notice":
         await services.notices.approve(click.actor, number, seen)
         return await _after(services, click, f"Notice {number} is approved and goes out.")
+    if kind in _CAMPAIGN:
+        return await _after(services, click, (await services.campaigns.approve(click.actor, number, seen)).text)
     if kind == "rest":
         await services.resends.rest(click.actor, number, seen)
         return await _after(services, click, f"Resend {number} goes on. Stop it with /resend pause {number}")
@@ -43,6 +46,8 @@ async def _approve(services: Services, click: Click, choice: str) -> View:
 
 async def _rejected(services: Services, click: Click) -> View:
     kind, number, seen = _meant(click)
+    if kind in _CAMPAIGN:
+        return await _after(services, click, await services.campaigns.reject(click.actor, number, seen))
     if kind == "notice":
         await services.notices.reject(click.actor, number, seen)
     else:

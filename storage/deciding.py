@@ -38,6 +38,11 @@ async def notices_of(tx: Tx, ids: Iterable[int]) -> Mapping[int, Notice]:
     return {row.id: row for row in rows}
 
 
+async def campaigns_of(tx: Tx, ids: Iterable[int]) -> Mapping[int, Campaign]:
+    rows = await tx.scalars(select(Campaign).where(Campaign.id.in_(list(ids))))
+    return {row.id: row for row in rows}
+
+
 async def campaign_names(tx: Tx, ids: Iterable[int]) -> Mapping[int, str]:
     rows = await tx.execute(select(Campaign.id, Campaign.name).where(Campaign.id.in_(list(ids))))
     return dict(rows.all())

@@ -15,25 +15,24 @@ from storage.models import Campaign, CampaignState, Delivery, DeliveryStatus, Ho
 # The tabs
 
 
-async def opened(tx: Tx, user_id: str, name: str, at: datetime, *, outsider: bool) -> None:
+async def opened(tx: Tx, team_id: str, user_id: str, name: str, at: datetime, *, outsider: bool) -> None:
     """Somebody opened their tab. What it shows is not known any more, and what was answered before `at` was read."""
     seen = {"name": name, "outsider": outsider, "shown": None, "used_at": at}
-    await _put(tx, user_id, {**seen, "note": None, "noted_at": None}, seen)
-    await tx.execute(
-        update(HomeTab).where(HomeTab.user_id == user_id, HomeTab.noted_at <= at).values(note=None, noted_at=None)
-    )
+    await _put(tx, team_id, user_id, {**seen, "note": None, "noted_at": None}, seen)
+    read = update(HomeTab).where(HomeTab.team_id == team_id, HomeTab.user_id == user_id, HomeTab.noted_at <= at)
+    await tx.execute(read.values(note=None, noted_at=None))
 
 
-async def noted(tx: Tx, user_id: str, name: str, at: datetime, note: dict[str, Any]) -> None:
+async def noted(tx: Tx, team_id: str, user_id: str, name: str, at: datetime, note: dict[str, Any]) -> None:
     """What their last click came to; only the newest answer is kept."""
     told = {"used_at": at, "note": note, "noted_at": at}
-    await _put(tx, user_id, {"name": name, "outsider": False, "shown": None, **told}, told)
+    await _put(tx, team_id, user_id, {"name": name, "outsider": False, "shown": None, **told}, told)
 
 
-async def _put(tx: Tx, user_id: str, new: dict[str, Any], changed: dict[str, Any]) -> None:
+async def _put(tx: Tx, team_id: str, user_id: str, new: dict[str, Any], changed: dict[str, Any]) -> None:
     make = postgresql_insert if tx.get_bind().dialect.name == "postgresql" else sqlite_insert
-    statement = make(HomeTab).values(user_id=user_id, **new)
-    await tx.execute(statement.on_conflict_do_update(index_elements=["user_id"], set_=changed))
+    statement = make(HomeTab).values(team_id=team_id, user_id=user_id, **new)
+    await tx.execute(statement.on_conflict_do_update(index_elements=["team_id", "user_id"], set_=changed))
 
 
 async def used_since(tx: Tx, since: datetime) -> Sequence[HomeTab]:
@@ -41,19 +40,16 @@ async def used_since(tx: Tx, since: datetime) -> Sequence[HomeTab]:
     rows = await tx.scalars(
         select(HomeTab)
         .where(HomeTab.used_at >= since)
-        .order_by(HomeTab.used_at.desc(), HomeTab.user_id)
+        .order_by(HomeTab.used_at.desc(), HomeTab.team_id, HomeTab.user_id)
         .execution_options(populate_existing=True)
     )
     return rows.all()
 
 
-async def get(tx: Tx, user_id: str) -> HomeTab | None:
-    return await tx.get(HomeTab, user_id, populate_existing=True)
-
-
-async def shows(tx: Tx, user_id: str, look: str | None) -> None:
+async def shows(tx: Tx, team_id: str, user_id: str, look: str | None) -> None:
     """Slack has taken what has this hash; None: it is not known what it shows."""
-    await tx.execute(update(HomeTab).where(HomeTab.user_id == user_id).values(shown=look))
+    of = update(HomeTab).where(HomeTab.team_id == team_id, HomeTab.user_id == user_id)
+    await tx.execute(of.values(shown=look))
 
 
 # What they show

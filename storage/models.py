@@ -759,6 +759,8 @@ class HomeTab(Base):
 
     __tablename__ = "home_tabs"
 
+    team_id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    """The workspace in which it is; an id of a person is unique only together with it. Empty where Slack named none."""
     user_id: Mapped[str] = mapped_column(String(40), primary_key=True)
     name: Mapped[str]
     outsider: Mapped[bool] = mapped_column(default=False)

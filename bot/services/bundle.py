@@ -109,7 +109,7 @@ def build(db: Database, settings: Settings) -> Services:
         status=Status(db, settings),
         messages=Messages(db, access),
         action_items=ActionItems(db, access),
-        home=Home(db, access, approvals, resends, notices),
+        home=Home(db, access, approvals, resends, notices, campaigns),
         audit=Audit(db, access),
         pager=Pager(db, settings),
         plans=Plans(

@@ -5,7 +5,7 @@ The decision is bound to a hash of what would be done. What each side wrote is i
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from email import policy
 from email.parser import BytesHeaderParser
@@ -46,8 +46,8 @@ class AskStatus:
     placed: Placed
     sender: str
     """The From of the message."""
-    to_go: int
-    """Recipients that nothing was sent to yet."""
+    to_go: int | None
+    """Recipients that nothing was sent to yet; None where they were not counted: their number changes all the time."""
     approvers: tuple[str, ...]
 
     @property
@@ -180,17 +180,23 @@ class CampaignAsking:
         """Raises NotFoundError."""
         async with db.read() as tx:
             approval = await approvals.get(tx, approval_id)
-            found = await campaigns.placed_by_id(tx, [approval.subject_id]) if approval else []
-            if approval is None or not found:
+            seen = await self.seen(tx, approval) if approval else None
+            if seen is None:
                 raise NotFoundError(f"There is no approval {approval_id} of a campaign.")
-            message = await messages.of_campaign(tx, approval.subject_id)
-            counts = await deliveries.counts(tx, approval.subject_id)
+            counts = await deliveries.counts(tx, seen.campaign.id)
+        return replace(seen, to_go=counts[DeliveryStatus.QUEUED])
+
+    async def seen(self, tx: Tx, approval: Approval) -> AskStatus | None:
+        """As `status`, without a look at the ledger; None when there is no such campaign (any more)."""
+        found = await campaigns.placed_by_id(tx, [approval.subject_id])
+        if not found:
+            return None
         return AskStatus(
             approval=approval,
             deed=deed_of(approval),
             placed=found[0],
-            sender=_sender(message),
-            to_go=counts[DeliveryStatus.QUEUED],
+            sender=_sender(await messages.of_campaign(tx, approval.subject_id)),
+            to_go=None,
             approvers=self.holders(),
         )
 

@@ -33,7 +33,7 @@ from bot.services.words import few, joined
 from storage import campaigns, deliveries, timeline, workers
 from storage.campaigns import Placed
 from storage.db import Database, Tx
-from storage.models import Campaign, CampaignState, DeliveryStatus, Hold
+from storage.models import Approval, Campaign, CampaignState, DeliveryStatus, Hold
 from storage.timeline import Entry
 
 __all__ = ["CampaignRow", "CampaignStatus", "Campaigns", "MoveResult", "Moved", "PauseResult", "ResumeResult"]
@@ -156,6 +156,10 @@ class Campaigns:
     async def asked(self, approval_id: int) -> AskStatus:
         """The question to a second person. Raises NotFoundError."""
         return await self._asking.status(self._db, approval_id)
+
+    async def asked_in(self, tx: Tx, approval: Approval) -> AskStatus | None:
+        """As `asked`, within the caller's transaction and without a look at the ledger; None: no such campaign."""
+        return await self._asking.seen(tx, approval)
 
     async def pause(self, actor: Actor, word: str, reason: str = "") -> PauseResult:
         """Stop one campaign, or `all` that are sending. The sender confirms when nothing is in flight any more.

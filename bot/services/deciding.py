@@ -9,20 +9,25 @@ from bot.access import Access, Actor
 from bot.clock import now
 from bot.errors import NotAllowedError
 from bot.services.approvals import Approvals
+from bot.services.campaign_asking import deed_of
 from storage import approvals, deciding
 from storage.db import Database, Tx
-from storage.models import Approval, Notice, Resend
+from storage.models import Approval, Campaign, Notice, Resend
 
 LATELY = timedelta(hours=24)
 _LATELY_MAX = 5
 
-Kind = Literal["resend", "notice", "rest"]
-"""`rest`: the first 1 % of a resend is out, and the others wait for a word."""
+Kind = Literal["resend", "notice", "rest", "start", "cancel"]
+"""`start` and `cancel` are of a large campaign; `rest`: the first 1 % of a resend is out, and the others wait for a
+word.
+"""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """Something that somebody has to decide. `recipients` is how many messages go out when the answer is yes."""
+    """Something that somebody has to decide. `recipients` is how many messages go out when the answer is yes; of the
+    end of a campaign, how many it has.
+    """
 
     kind: Kind
     number: int
@@ -51,7 +56,12 @@ class Decision:
 
     @property
     def noun(self) -> str:
-        return "notice" if self.kind == "notice" else "resend"
+        return {"notice": "notice", "start": "campaign", "cancel": "campaign"}.get(self.kind, "resend")
+
+    @property
+    def word(self) -> str:
+        """What a command calls it: the name of a campaign, the number of all else."""
+        return self.campaigns[0] if self.noun == "campaign" else str(self.number)
 
 
 @dataclass(frozen=True)
@@ -60,6 +70,8 @@ class Decisions:
 
     waiting: tuple[Decision, ...]
     decided: tuple[Approval, ...]
+    names: Mapping[int, str]
+    """Of the campaigns among what was decided, by id."""
     approvers: tuple[str, ...]
     """Who may approve, as messages name them."""
     only_mine: bool
@@ -83,9 +95,11 @@ class Deciding:
         async with self._db.read() as tx:
             found = [*await self._asked(tx, actor, at), *await self._rests(tx, actor)]
             decided = await deciding.decided(tx, at - LATELY, _LATELY_MAX)
+            ended = [each.subject_id for each in decided if each.subject == "campaign"]
+            names = await deciding.campaign_names(tx, ended)
         shown = [each for each in found if each.may or each.own or not only_mine]
         shown.sort(key=lambda each: (not each.may, each.expires_at is None, each.expires_at or each.asked_at))
-        return Decisions(tuple(shown), tuple(decided), self._rules.holders("resend.approve"), only_mine, at)
+        return Decisions(tuple(shown), tuple(decided), names, self._rules.holders("resend.approve"), only_mine, at)
 
     async def _asked(self, tx: Tx, actor: Actor, at: datetime) -> list[Decision]:
         """What is asked and not overdue: an overdue one is only waiting for the clock's next round."""
@@ -93,9 +107,36 @@ class Deciding:
         resends = await deciding.resends_of(tx, [each.subject_id for each in pending if each.subject == "resend"])
         notices = await deciding.notices_of(tx, [each.subject_id for each in pending if each.subject == "notice"])
         names = await deciding.campaign_names(tx, _campaign_ids([*resends.values(), *notices.values()]))
+        large = await deciding.campaigns_of(tx, [each.subject_id for each in pending if each.subject == "campaign"])
         about: dict[str, Mapping[int, Resend | Notice]] = {"resend": resends, "notice": notices}
         found = [(each, about.get(each.subject, {}).get(each.subject_id)) for each in pending]
-        return [self._decision(actor, each, what, names) for each, what in found if what is not None]
+        return [
+            *(self._decision(actor, each, what, names) for each, what in found if what is not None),
+            *(
+                self._of_campaign(actor, each, large[each.subject_id])
+                for each in pending
+                if each.subject == "campaign" and each.subject_id in large
+            ),
+        ]
+
+    def _of_campaign(self, actor: Actor, approval: Approval, campaign: Campaign) -> Decision:
+        return Decision(
+            kind=deed_of(approval),
+            number=campaign.id,
+            plan_hash=approval.plan_hash,
+            recipients=campaign.recipients,
+            canary=0,
+            counts={},
+            campaigns=(campaign.name,),
+            outage_id=None,
+            subject=campaign.subject,
+            text="",
+            asked_by=approval.requested_by,
+            asked_at=approval.requested_at,
+            expires_at=approval.expires_at,
+            own=_same(actor, approval.requested_by),
+            obstacle=self._obstacle(actor, "campaign.approve", approval.requested_by, campaign.recipients, asked=True),
+        )
 
     def _decision(self, actor: Actor, approval: Approval, about: Resend | Notice, names: Mapping[int, str]) -> Decision:
         is_notice = isinstance(about, Notice)
@@ -143,11 +184,13 @@ class Deciding:
             for each in found
         ]
 
-    def _obstacle(self, actor: Actor, permission: str, asked_by: str, recipients: int) -> str | None:
+    def _obstacle(
+        self, actor: Actor, permission: str, asked_by: str, recipients: int, *, asked: bool = False
+    ) -> str | None:
         if not self._access.allows(actor, permission):
             return "that needs the role approver"
         try:
-            self._rules.check_second_person(actor, asked_by, recipients)
+            self._rules.check_second_person(actor, asked_by, recipients, asked=asked)
         except NotAllowedError:
             return "you asked for it, so somebody else decides"
         return None

@@ -11,13 +11,14 @@ from bot.clock import now
 from bot.errors import NotAllowedError
 from bot.services import outage_reading
 from bot.services.approvals import Approvals
+from bot.services.campaigns import Campaigns
 from bot.services.home_shapes import Decision, HomeReport, House, ResendNow
 from bot.services.notices import Notices
 from bot.services.outage_shapes import Headline
 from bot.services.resend_shapes import canary_is_done
 from bot.services.resends import Resends
 from bot.services.server_results import ServerRow, effective_state
-from storage import homes, maintenance, notices, outages, resends, servers, status, workers
+from storage import break_glass, homes, maintenance, notices, outages, resends, servers, status, workers
 from storage.db import Database, Tx
 from storage.models import Approval, HomeTab, NoticeState, Outage, OutageState, Resend, ResendState, Server
 
@@ -46,6 +47,8 @@ NEEDS: Mapping[str, str] = {
     "resend.rest": "resend.approve",
     "resend.pause": "resend.pause",
     "resend.resume": "resend.resume",
+    "campaign.approve": "campaign.approve",
+    "campaign.reject": "campaign.approve",
     "notice.approve": "notice.approve",
     "notice.reject": "notice.approve",
     "notice.cancel": "notice.cancel",
@@ -57,18 +60,25 @@ T = TypeVar("T")
 
 class Home:
     def __init__(
-        self, db: Database, access: Access, approvals: Approvals, resends_service: Resends, notices_service: Notices
+        self,
+        db: Database,
+        access: Access,
+        approvals: Approvals,
+        resends_service: Resends,
+        notices_service: Notices,
+        campaigns_service: Campaigns,
     ) -> None:
         self._db = db
         self._access = access
         self._approvals = approvals
         self._resends = resends_service
         self._notices = notices_service
+        self._campaigns = campaigns_service
 
-    async def opened(self, actor: Actor, at: datetime) -> None:
-        """The person looks at their tab: from now on it is kept up to date."""
+    async def opened(self, actor: Actor, at: datetime, team: str = "") -> None:
+        """The person looks at their tab in this workspace, given by its id: from now on it is kept up to date."""
         async with self._db.transaction() as tx:
-            await homes.opened(tx, actor.id, actor.name, at, outsider=actor.outsider)
+            await homes.opened(tx, team, actor.id, actor.name, at, outsider=actor.outsider)
 
     async def report(self, actor: Actor) -> HomeReport:
         """What this person sees now."""
@@ -95,8 +105,9 @@ class Home:
         )
 
     def _may_decide(self, actor: Actor, approval: Approval, recipients: int) -> bool:
+        asked = approval.subject == "campaign"
         return self._access.allows(actor, f"{approval.subject}.approve") and self._is_second(
-            actor, approval.requested_by, recipients
+            actor, approval.requested_by, recipients, asked=asked
         )
 
     def _may_send_rest(self, actor: Actor, now_so: ResendNow) -> bool:
@@ -104,9 +115,9 @@ class Home:
         may = self._access.allows(actor, "resend.approve")
         return now_so.canary_done and may and self._is_second(actor, resend.requested_by, resend.total)
 
-    def _is_second(self, actor: Actor, requested_by: str, recipients: int) -> bool:
+    def _is_second(self, actor: Actor, requested_by: str, recipients: int, *, asked: bool = False) -> bool:
         try:
-            self._approvals.check_second_person(actor, requested_by, recipients)
+            self._approvals.check_second_person(actor, requested_by, recipients, asked=asked)
         except NotAllowedError:
             return False
         return True
@@ -138,6 +149,7 @@ class Home:
                 pending=(*(each.approval for each in decisions), *pending[_DECISIONS_READ:]),
                 maintenance=tuple((window, names[window.server_id]) for window in ahead[:_MAINTENANCE]),
                 more_maintenance=_left_out(ahead, _MAINTENANCE),
+                glasses=tuple(await break_glass.in_force(tx, at)),
                 sender_runs=await workers.alive(tx, at),
             )
 
@@ -150,6 +162,9 @@ class Home:
 
     async def _decision(self, tx: Tx, approval: Approval, at: datetime) -> Decision | None:
         """None when what it is about waits for nobody (any more)."""
+        if approval.subject == "campaign":
+            asked = await self._campaigns.asked_in(tx, approval)
+            return None if asked is None else Decision(approval, asked)
         if approval.subject == "resend":
             resend = await resends.get(tx, approval.subject_id)
             if resend is None or resend.state != ResendState.PLANNED:

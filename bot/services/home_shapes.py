@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from bot.services.campaign_asking import AskStatus
 from bot.services.notice_shapes import NoticeStatus
 from bot.services.outage_shapes import Headline
 from bot.services.resend_shapes import ResendStatus
 from bot.services.server_results import ServerRow
-from storage.models import Approval, Campaign, Maintenance, Resend
+from storage.models import Approval, BreakGlass, Campaign, Maintenance, Resend
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,13 @@ class Decision:
     """What an approval decides on, exactly as its own card shows it."""
 
     approval: Approval
-    status: ResendStatus | NoticeStatus
+    status: ResendStatus | NoticeStatus | AskStatus
 
     @property
     def recipients(self) -> int:
-        """How many people would be mailed."""
+        """How many people it is about."""
+        if isinstance(self.status, AskStatus):
+            return self.status.campaign.recipients
         return self.status.resend.total if isinstance(self.status, ResendStatus) else self.status.recipients
 
 
@@ -64,6 +67,8 @@ class House:
     maintenance: tuple[tuple[Maintenance, str], ...]
     """What is planned or under way, in order of the starts, each with the name of its server."""
     more_maintenance: int
+    glasses: tuple[BreakGlass, ...]
+    """Broken glasses in force, oldest first."""
     sender_runs: bool
 
 

@@ -49,6 +49,8 @@ class Event:
     kind: str
     body: dict[str, Any]
     channel: str | None = None
+    team: str = ""
+    """The id of the workspace in which it happened."""
     look: Look = _nowhere
     """Reads a message of Slack, by channel and timestamp."""
 

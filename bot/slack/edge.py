@@ -61,7 +61,8 @@ class Edge:
 
     `commands` maps `/campaign` to its handler, `actions` maps `outage.acknowledge` to its, `events` maps
     `reaction_added` to its; `forms` has what is asked and sent in modals. `wake` is called after each: there may be
-    something to announce. `home` shows the answers to what was pressed in a home tab.
+    something to announce. `home` shows the answers to what was pressed in a home tab. `groups` is
+    closed by who gave it.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Edge:
         wake: Callable[[], None] | None = None,
         home: HomeTabs | None = None,
         workspaces: Workspaces | None = None,
+        groups: UserGroups | None = None,
         removed: Removed | None = None,
     ) -> None:
         self.commands = commands
@@ -87,7 +89,8 @@ class Edge:
         self._removed = removed
         self._inbox = Inbox(services.db)
         self._people = People(self._workspaces)
-        self._groups = UserGroups(client, services.access)
+        self._groups = groups or UserGroups(client, services.access)
+        self._closes_groups = groups is None
         self._answers = Answers(self._workspaces)
         self._home = home
         self._forms = FormDesk(services, self._workspaces, forms or Forms())
@@ -151,7 +154,8 @@ class Edge:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._people.close()
-        await self._groups.close()
+        if self._closes_groups:
+            await self._groups.close()
         await self._inbox.close()
 
     # What Slack delivers
@@ -274,7 +278,7 @@ class Edge:
         """The last message of an answer; what comes before it has been shown by then."""
         view = await self._run(arrival)
         if isinstance(view, Later):
-            await self._answers.say(arrival.payload, view)
+            await self._answer(arrival.payload, view)
             view = await view.then()
         if isinstance(view, Attached):
             client = self._workspaces.of_request(arrival.payload)
@@ -355,6 +359,7 @@ class Edge:
             kind=kind,
             body=payload["event"],
             channel=payload.get("channel_id"),
+            team=payload.get("workspace_id", ""),
             look=Messages(self._workspaces.of_request(payload)).look,
         )
         return await self.events[kind](self._services, event)

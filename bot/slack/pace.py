@@ -29,6 +29,10 @@ class Pace:
                 await asyncio.sleep(wait)
             self._tokens -= 1
 
+    def opens_in(self) -> float:
+        """Seconds until a turn is free; 0 when `turn` returns at once."""
+        return self._missing()
+
     def refused(self, wait: timedelta) -> None:
         """Slack asks to wait so long. It did not take the message, so the turn was not used up."""
         self._tokens = min(float(self._burst), self._tokens + 1)

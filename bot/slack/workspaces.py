@@ -9,18 +9,20 @@ from slack_sdk.web.async_client import AsyncWebClient
 class _Other(NamedTuple):
     name: str
     client: AsyncWebClient
+    quiet: AsyncWebClient
 
 
 class Workspaces:
-    """`client` belongs to the home workspace, in which the channel of the outages is; `more` are further clients of it.
+    """`client` belongs to the home workspace, in which the channel of the outages is. So does `quiet`, which tries
+    nothing again by itself.
 
     `home` is None as long as nobody knows: with a token from the settings only Slack can tell.
     """
 
-    def __init__(self, client: AsyncWebClient, *more: AsyncWebClient) -> None:
+    def __init__(self, client: AsyncWebClient, quiet: AsyncWebClient | None = None) -> None:
         self.client = client
         self.home: str | None = None
-        self._at_home = (client, *more)
+        self._quiet = quiet or client
         self._others: dict[str, _Other] = {}
 
     def of(self, *teams: str | None) -> AsyncWebClient:
@@ -36,6 +38,14 @@ class Workspaces:
         """The client for what somebody asked: of `workspace_id`, where they did, else of their own `team_id`."""
         return self.of(request.get("workspace_id"), request.get("team_id"))
 
+    def quiet_of(self, team: str) -> AsyncWebClient | None:
+        """The client of exactly this workspace that tries nothing again; None where Holdfast is not installed. Without
+        an id it is the home one, and so is every workspace as long as nobody knows which one that is.
+        """
+        if team in self._others:
+            return self._others[team].quiet
+        return self._quiet if not team or self.home in {None, team} else None
+
     def knows(self, team: str) -> bool:
         """Whether its people are ours."""
         return team == self.home or team in self._others
@@ -47,22 +57,21 @@ class Workspaces:
     def put(self, team: str, name: str, token: str) -> None:
         """Holdfast is installed there, or has a new token."""
         if team == self.home:
-            for client in self._at_home:
-                client.token = token
+            self.client.token = self._quiet.token = token
         elif team in self._others:
-            self._others[team].client.token = token
+            other = self._others[team]
+            other.client.token = other.quiet.token = token
         else:
-            self._others[team] = _Other(name, self._client(token))
+            self._others[team] = _Other(name, _like(self.client, token), _like(self._quiet, token))
 
     def drop(self, team: str) -> None:
         """Holdfast is not installed there any more."""
         if team == self.home:
-            for client in self._at_home:
-                client.token = None
+            self.client.token = self._quiet.token = None
         self._others.pop(team, None)
 
-    def _client(self, token: str) -> AsyncWebClient:
-        like = self.client
-        return AsyncWebClient(
-            token=token, base_url=like.base_url, session=like.session, retry_handlers=like.retry_handlers
-        )
+
+def _like(client: AsyncWebClient, token: str) -> AsyncWebClient:
+    return AsyncWebClient(
+        token=token, base_url=client.base_url, session=client.session, retry_handlers=client.retry_handlers
+    )

@@ -9,6 +9,7 @@ import pytest
 
 from bot.demo.fakeslack import Message
 from bot.demo.relays import Relay, Stage, hang, refuse
+from bot.services.words import stage_name
 from storage.models import CampaignState
 from tests.acceptance.running import PATIENCE
 from tests.acceptance.support import Workplace, workplace
@@ -25,7 +26,9 @@ async def test_another_program_locks_the_database_during_the_outage(database_url
         campaign_id = await office.campaign(200)
         await office.type(office.maria, "/campaign start spring-sale", "spring-sale")
         await office.primary.wait_for(40)
-        with contextlib.closing(sqlite3.connect(tmp_path / "holdfast.db", isolation_level=None)) as other:
+        with contextlib.closing(
+            sqlite3.connect(tmp_path / "holdfast.db", isolation_level=None, timeout=PATIENCE)
+        ) as other:
             other.execute("BEGIN IMMEDIATE")
             await office.primary.behave(refuse())
             said = await office.type(office.ben, "/outage declare primary customers miss their mail", "locked")
@@ -96,10 +99,11 @@ async def test_relays_fall_silent_at_every_stage(database_url: str, tmp_path: Pa
 
         for stage, relay in relays.items():
             alert = await office.message(f"silent-{stage} is down", within=2 * PATIENCE)
-            assert f"at {stage}" in _failed(office, alert)
+            assert f"at {stage_name(stage)}" in _failed(office, alert)
             await office.message(f"mail-{stage} is paused", thread_of=alert, within=2 * PATIENCE)
             counts = await office.counts(campaigns[stage])
-            assert counts["delivered"] == len(relay.messages)
+            # A reply that came after half a second on a busy machine counts as none.
+            assert 0 <= len(relay.messages) - counts["delivered"] <= counts["unknown"]
             assert sum(counts.values()) == 500
         await office.posted()
         assert len(await office.outages()) == len(STAGES)

@@ -9,8 +9,8 @@ from tests.acceptance.support import workplace
 
 async def test_everything_is_paused_while_it_is_being_sent(database_url: str, tmp_path: Path) -> None:
     async with workplace(tmp_path, database_url) as office, office.bot():
-        spring = await office.campaign(150, "spring-sale")
-        summer = await office.campaign(150, "summer-sale", server="backup")
+        spring = await office.campaign(300, "spring-sale")
+        summer = await office.campaign(300, "summer-sale", server="backup")
         await office.type(office.maria, "/campaign start spring-sale", "spring-sale")
         await office.type(office.maria, "/campaign start summer-sale", "summer-sale")
         await office.arrived(60)
@@ -25,7 +25,7 @@ async def test_everything_is_paused_while_it_is_being_sent(database_url: str, tm
         at_rest = len(office.received())
         for name, campaign_id in (("spring-sale", spring), ("summer-sale", summer)):
             said = office.slack.plain(told[name])
-            sent = re.search(r"(\d+) of 150 were sent", said)
+            sent = re.search(r"(\d+) of 300 were sent", said)
             assert sent, said
             assert int(sent[1]) == (await office.counts(campaign_id))["delivered"]
             slipped = re.search(r"(\d+) slipped out after the request", said)
@@ -45,7 +45,7 @@ async def test_everything_is_paused_while_it_is_being_sent(database_url: str, tm
         await office.type(office.maria, "/campaign resume all now", "spring-sale")
         await office.state(spring, CampaignState.FINISHED)
         await office.state(summer, CampaignState.FINISHED)
-        await office.anywhere("summer-sale is finished: 150 of 150 delivered")
+        await office.anywhere("summer-sale is finished: 300 of 300 delivered")
         await office.posted()
         office.assert_nobody_twice()
         await office.assert_nobody_lost()

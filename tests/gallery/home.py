@@ -55,6 +55,7 @@ def house(**changes: Any) -> House:
         "pending": (),
         "maintenance": (),
         "more_maintenance": 0,
+        "glasses": (),
         "sender_runs": True,
     }
     return House(at=NIGHT, **(values | changes))

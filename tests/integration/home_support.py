@@ -14,9 +14,12 @@ from bot.demo.fakeslack import Channel, FakeSlack, User
 from bot.demo.fakeslack.workspace import View
 from bot.services.bundle import Services, build
 from bot.slack.edge import Edge
-from bot.slack.home import HomeTabs, Timing
+from bot.slack.groups import UserGroups
+from bot.slack.home import HomeTabs
+from bot.slack.home_road import Timing
 from bot.slack.pace import Pace
 from bot.slack.plain import plain
+from bot.slack.workspaces import Workspaces
 from storage import homes
 from storage.db import Database
 from tests.integration import slack_support
@@ -90,11 +93,12 @@ class Workspace:
 
 @asynccontextmanager
 async def showing(
-    services: Services, slack: FakeSlack, *, pace: Callable[[], Pace] = no_hurry
+    services: Services, slack: FakeSlack, *, pace: Callable[[], Pace] = no_hurry, groups: UserGroups | None = None
 ) -> AsyncIterator[HomeTabs]:
     """Home tabs that are kept up to date until the end."""
     async with web_client(slack, patience=0.5) as client:
-        tabs = HomeTabs(services, client, timing=QUICK, new_pace=pace)
+        groups = groups or UserGroups(client, services.access)
+        tabs = HomeTabs(services, Workspaces(client), groups, timing=QUICK, new_pace=pace)
         running = asyncio.create_task(tabs.run())
         try:
             yield tabs
@@ -102,18 +106,25 @@ async def showing(
             running.cancel()
             with suppress(asyncio.CancelledError):
                 await running
+            await groups.close()
 
 
 @asynccontextmanager
 async def workspace(
-    db: Database, folder: Path, *, pace: Callable[[], Pace] = no_hurry, **sections: object
+    db: Database,
+    folder: Path,
+    *,
+    pace: Callable[[], Pace] = no_hurry,
+    roles: dict[str, list[str]] | None = None,
+    **sections: object,
 ) -> AsyncIterator[Workspace]:
     async with FakeSlack() as slack, web_client(slack) as client:
         maria, jonas, guest = (slack.add_user(name) for name in ("maria", "jonas", "guest"))
         ops = slack.add_channel("email-ops")
-        roles = {"responder": [], "sender": [maria.id], "approver": [maria.id, jonas.id]}
+        roles = {"responder": [], "sender": [maria.id], "approver": [maria.id, jonas.id]} | (roles or {})
         services = build(db, slack_support.settings(folder, roles=roles, **sections))
-        async with showing(services, slack, pace=pace) as tabs:
+        groups = UserGroups(client, services.access)
+        async with showing(services, slack, pace=pace, groups=groups) as tabs:
             edge = Edge(
                 services,
                 client,
@@ -122,6 +133,7 @@ async def workspace(
                 events=commands.EVENTS,
                 wake=tabs.wake,
                 home=tabs,
+                groups=groups,
             )
             async with slack_support._socket(slack, edge):
                 yield Workspace(db, slack, edge, services, ops, maria, jonas, guest)

@@ -68,7 +68,7 @@ async def test_who_asked_cannot_decide_by_a_button_that_they_do_not_have(world: 
     await world.type("/holdfast approvals", JONAS)
     await world.press_refused("holdfast.approve", world.button("holdfast.approve"), "somebody else must approve", MARIA)
     await world.press_refused("holdfast.approve", "resend:1", "does not say what it decides on")
-    await world.press_refused("holdfast.approve", "campaign:1:aa", "does not say what it decides on")
+    await world.press_refused("holdfast.approve", "server:1:aa", "does not say what it decides on")
 
 
 async def test_a_plan_that_changed_is_not_approved_by_an_old_list(world: World) -> None:

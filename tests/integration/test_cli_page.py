@@ -14,14 +14,14 @@ def test_each_road_is_tried_and_named_without_its_secrets(holdfast: Holdfast, mo
     ran = holdfast("page", "--test")
 
     assert ran.code == 1
-    assert "✗ JSON: it cannot be reached." in ran.out
-    assert "✗ road 2: its URL is not one that Apprise understands." in ran.out
-    assert "✗ mail to ops@example.com: no mail server is up." in ran.out
+    assert "✗ fail  JSON: it cannot be reached." in ran.out
+    assert "✗ fail  road 2: its URL is not one that Apprise understands." in ran.out
+    assert "✗ fail  mail to ops@example.com: no mail server is up." in ran.out
     assert "sesame" not in ran.out + ran.err
-    assert "✗ paging: HOLDFAST_PAGING_URLS: the URL number 2" in holdfast("check").out
+    assert "✗ fail  paging: HOLDFAST_PAGING_URLS: the URL number 2" in holdfast("check").out
 
 
 def test_without_roads_it_says_which_setting_makes_one(holdfast: Holdfast) -> None:
     assert "HOLDFAST_PAGING_EMAIL" in holdfast("page", "--test").err
     assert "To try it: holdfast page --test" in holdfast("page").err
-    assert "✓ paging: No other road to people is set" in holdfast("check").out
+    assert "! warn  paging: No other road to people is set" in holdfast("check").out

@@ -38,13 +38,13 @@ async def test_of_two_who_acknowledge_the_first_has_it_and_the_second_is_told(db
         await here.open(here.maria)
         before = await here.open(here.jonas)
         await here.until(here.jonas, "[Acknowledge]")
+        stale = before.data["blocks"]
 
         await here.press(here.maria, "Acknowledge", f"outage:{number}")
         seen = await here.until(here.maria, "Done: Acknowledge.")
         assert "@Maria has it" in seen
         assert "[Acknowledge]" not in seen
 
-        stale = before.data["blocks"]
         await here.until(here.jonas, "@Maria has it")
         before.data = {**before.data, "blocks": stale}  # his screen is a moment behind
         await here.press(here.jonas, "Acknowledge", f"outage:{number}", on=before)

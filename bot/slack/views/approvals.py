@@ -1,7 +1,8 @@
 """`/holdfast approvals`: what waits for a decision, yours first, with its counts and the buttons to decide."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
+from bot.services.campaign_asking import deed_of
 from bot.services.deciding import Decision, Decisions
 from bot.services.when import lasting
 from bot.services.words import joined
@@ -33,7 +34,7 @@ def _message(shown: Decisions, page: int, done: str | None) -> tuple[str, list[B
     made.append(blocks.section(f"*{title}*"))
     for each in shown.waiting[(number - 1) * PAGE : number * PAGE]:
         made += _decision(each, shown)
-    made += _decided(shown.decided)
+    made += _decided(shown)
     made.append(blocks.context(" · ".join(_foot(shown, number, pages))))
     return (f"{safe(done)} {title}" if done else title), made
 
@@ -50,6 +51,8 @@ def _decision(each: Decision, shown: Decisions) -> list[Block]:
     lines = [f"{'🟡' if each.may else '⚪'} *{_what(each)}*{_of(each)}", _asked(each, shown)]
     if each.kind == "notice":
         lines.append(f">*{escape(each.subject)}* {escape(clip(' '.join(each.text.split()), _TEXT))}")
+    if each.noun == "campaign":
+        lines.append(f">*{escape(clip(each.subject, _TEXT))}*")
     made = [blocks.section("\n".join(lines))]
     if each.may:
         made.append(blocks.actions(_buttons(each)))
@@ -62,10 +65,15 @@ def _what(each: Decision) -> str:
         return f"Notice {each.number} to {count(each.recipients, 'recipient')}"
     if each.kind == "rest":
         return f"The rest of resend {each.number}: {count(each.recipients, 'message')}"
+    if each.noun == "campaign":
+        question = f"Start {escape(each.word)}?" if each.kind == "start" else f"Cancel {escape(each.word)} for good?"
+        return f"{question} It has {count(each.recipients, 'recipient')}"
     return f"Resend {each.number}: {count(each.recipients, 'message')} to send again"
 
 
 def _of(each: Decision) -> str:
+    if each.noun == "campaign":  # which is named by then
+        return ""
     names = [escape(name) for name in each.campaigns[:_NAMES]]
     names += [f"{len(each.campaigns) - _NAMES:,} more"] if len(each.campaigns) > _NAMES else []
     about = f" of {joined(names)}" if names else ""
@@ -84,8 +92,10 @@ def _asked(each: Decision, shown: Decisions) -> str:
 
 def _buttons(each: Decision) -> list[Block]:
     """Each carries what it decides on, with the hash of exactly that."""
-    go = count(each.recipients, "message goes", "messages go")
     value = f"{each.kind}:{each.number}:{each.plan_hash}"
+    if each.noun == "campaign":
+        return _campaign_buttons(each, value)
+    go = count(each.recipients, "message goes", "messages go")
     ask = ("Approve?", f"{go} out. What has gone out cannot be called back.", "Approve")
     label = "Send the rest" if each.kind == "rest" else "Approve"
     made = [blocks.button(label, "holdfast.approve", value, style="primary", confirm=ask)]
@@ -97,11 +107,25 @@ def _buttons(each: Decision) -> list[Block]:
     return made
 
 
+def _campaign_buttons(each: Decision, value: str) -> list[Block]:
+    name = escape(each.word)
+    whom = count(each.recipients, "recipient")
+    if each.kind == "start":
+        ask = ("Start it?", f"{name} goes out to {whom} at once.", "Start")
+        yes = blocks.button("Approve and start", "holdfast.approve", value, style="primary", confirm=ask)
+    else:
+        sentence = f"Whoever of the {whom} has not got {name} yet will not get it. This cannot be undone."
+        ask = ("Cancel it?", sentence, "Cancel it")
+        yes = blocks.button("Approve and cancel", "holdfast.approve", value, style="danger", confirm=ask)
+    return [yes, blocks.button("Reject", "holdfast.reject", value)]
+
+
 def _words(each: Decision, shown: Decisions) -> str:
-    look = f"Look: /{each.noun} {'preview' if each.kind == 'notice' else 'status'} {each.number}"
+    word = escape(each.word)
+    look = f"Look: /{each.noun} {'preview' if each.kind == 'notice' else 'status'} {word}"
     if each.may:
         verb = "rest" if each.kind == "rest" else "approve"
-        return f"{look} · Yes: /{each.noun} {verb} {each.number}"
+        return f"{look} · Yes: /{each.noun} {verb} {word}"
     others = [who for who in shown.approvers if who != each.asked_by]
     for_whom = (
         f" For {joined(others[:_NAMES], 'or')}." if others else " Nobody else has the role: see /holdfast doctor."
@@ -109,17 +133,22 @@ def _words(each: Decision, shown: Decisions) -> str:
     return f"Not for you: {each.obstacle}.{for_whom} · {look}"
 
 
-def _decided(lately: Sequence[Approval]) -> list[Block]:
-    if not lately:
+def _decided(shown: Decisions) -> list[Block]:
+    if not shown.decided:
         return []
-    return [blocks.section("\n".join(["*Decided in the last day*", *(_outcome(each) for each in lately)]))]
+    outcomes = [_outcome(each, shown.names) for each in shown.decided]
+    return [blocks.section("\n".join(["*Decided in the last day*", *outcomes]))]
 
 
-def _outcome(each: Approval) -> str:
+def _outcome(each: Approval, names: Mapping[int, str]) -> str:
+    what = f"{each.subject} {each.subject_id}"
+    if each.subject == "campaign":
+        deed = "start" if deed_of(each) == "start" else "end"
+        what = f"{deed} of {escape(names.get(each.subject_id, what))}"
     canary = ", 1 % first" if each.choice == "canary" else ""
     by = f" by {safe(each.decided_by)}" if each.decided_by else ""
     at = f", {blocks.time(each.decided_at)}" if each.decided_at else ""
-    return f"{_SIGNS.get(each.state, each.state)}{canary}: {each.subject} {each.subject_id}{by}{at}"
+    return f"{_SIGNS.get(each.state, each.state)}{canary}: {what}{by}{at}"
 
 
 def _foot(shown: Decisions, number: int, pages: int) -> list[str]:

@@ -65,7 +65,7 @@ def _facts(status: AskStatus) -> list[tuple[str, str]]:
     stands_in = f" in place of {placed.server.name}" if placed.carrier.id != placed.server.id else ""
     facts = [("Recipients", f"{campaign.recipients:,}")]
     if status.deed == "cancel":
-        facts.append(("Would not get it any more", f"{status.to_go:,}"))
+        facts.append(("Would not get it any more", _to_go(status)))
     facts += [
         ("Through", escape(f"{placed.carrier.name}{stands_in}")),
         ("Subject", escape(clip(campaign.subject, _LONG_TEXT))),
@@ -74,6 +74,12 @@ def _facts(status: AskStatus) -> list[tuple[str, str]]:
     if campaign.expires_at:
         facts.append(("Offer ends", blocks.time(campaign.expires_at)))
     return facts
+
+
+def _to_go(status: AskStatus) -> str:
+    if status.to_go is None:
+        return f"all that it has not gone to yet, {status.campaign.recipients:,} at most"
+    return f"{status.to_go:,}"
 
 
 def _buttons(status: AskStatus) -> list[Block]:
@@ -85,7 +91,8 @@ def _buttons(status: AskStatus) -> list[Block]:
             "Approve and start", "campaign.approve", value, style="primary", confirm=("Start it?", goes, "Start")
         )
     else:
-        ends = f"{count(status.to_go, 'recipient')} of {name} will not get it. This cannot be undone."
+        whom = count(status.to_go, "recipient") if status.to_go is not None else _to_go(status)
+        ends = f"{whom[0].upper()}{whom[1:]} of {name} will not get it. This cannot be undone."
         yes = button(
             "Approve and cancel", "campaign.approve", value, style="danger", confirm=("Cancel it?", ends, "Cancel it")
         )

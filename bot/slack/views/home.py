@@ -4,12 +4,13 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from bot.services.campaign_asking import AskStatus
 from bot.services.home_shapes import Decision, HomeReport, ResendNow
 from bot.services.notice_shapes import NoticeStatus
 from bot.services.words import joined
 from bot.slack import blocks
 from bot.slack.blocks import Block, View, button, clip, count, escape
-from bot.slack.views import campaigns, outage, resend, servers
+from bot.slack.views import campaign_asking, campaigns, outage, resend, servers
 from bot.slack.views import notice as notices
 from bot.slack.views.timeline import safe
 from storage.models import Health, Maintenance, MaintenanceState, ResendState
@@ -19,6 +20,7 @@ Payload = dict[str, Any]
 
 _NOTE_BLOCKS = 12
 _NAMED = 3
+_REASON = 200
 _RESENDS = {
     ResendState.SENDING: ("📨", "is going out"),
     ResendState.PAUSING: ("⏳", "is stopping"),
@@ -33,6 +35,7 @@ def tab(shown: HomeReport) -> list[Block]:
     made = [*_note(shown), blocks.header(f"{sign} {title}"), blocks.section(then)]
     for group in (_outages(shown), _decisions(shown), _resends(shown)):
         made += group
+    made += _glasses(shown)
     made += [blocks.divider(), *_campaigns(shown), blocks.divider(), *_servers(shown), *_maintenance(shown)]
     if shown.outsider:
         made.append(blocks.context(_WHAT_THE_SHARED_LOOK))
@@ -108,7 +111,7 @@ def _waits_for_you(shown: HomeReport) -> tuple[str, str, str] | None:
     number = len(shown.decisions) + shown.more_decisions
     if number == 1 and shown.decisions:
         approval = shown.decisions[0].approval
-        title = f"{approval.subject.capitalize()} {approval.subject_id} waits for your decision"
+        title = f"{_named_decision(shown.decisions[0])} waits for your decision"
         return "🟡", title, f"*Next:* approve or reject it below, until {blocks.time(approval.expires_at)}."
     if number:
         return "🟡", f"{count(number, 'decision')} wait for you", "*Next:* approve or reject them below."
@@ -119,6 +122,12 @@ def _waits_for_you(shown: HomeReport) -> tuple[str, str, str] | None:
             "*Next:* look at how it went, then send the rest or leave it at that.",
         )
     return None
+
+
+def _named_decision(decision: Decision) -> str:
+    if isinstance(decision.status, AskStatus):
+        return f"The {'start' if decision.status.deed == 'start' else 'end'} of {decision.status.campaign.name}"
+    return f"{decision.approval.subject.capitalize()} {decision.approval.subject_id}"
 
 
 # What is going on
@@ -141,16 +150,32 @@ def _decisions(shown: HomeReport) -> list[Block]:
         drawn = _allowed(_card(each), shown)
         made += [blocks.divider(), *_named(drawn, f"{each.approval.subject}:{each.approval.subject_id}")]
     if shown.more_decisions:
-        made.append(blocks.context(f"and {shown.more_decisions:,} more for you: /holdfast status"))
+        made.append(blocks.context(f"and {shown.more_decisions:,} more for you: /holdfast approvals"))
     if shown.others:
         wait = "waits" if shown.others == 1 else "wait"
-        made.append(blocks.context(f"{count(shown.others, 'approval')} {wait} for other people: /holdfast status"))
+        made.append(blocks.context(f"{count(shown.others, 'approval')} {wait} for other people: /holdfast approvals"))
     return made
 
 
 def _card(decision: Decision) -> list[Block]:
     status = decision.status
+    if isinstance(status, AskStatus):
+        return campaign_asking.card(status).blocks
     return (notices.card(status) if isinstance(status, NoticeStatus) else resend.card(status)).blocks
+
+
+def _glasses(shown: HomeReport) -> list[Block]:
+    """Everybody sees who may send for now, and why."""
+    lines = [
+        f"🔓 *<@{each.user_id}> broke the glass* and may send without the role until {blocks.time(each.ends_at)}: "
+        f"{safe(clip(each.reason, _REASON))}"
+        for each in shown.house.glasses[:_NAMED]
+    ]
+    if not lines:
+        return []
+    more = len(shown.house.glasses) - _NAMED
+    foot = f"and {more:,} more: /holdfast break-glass" if more > 0 else "What they did with it: /holdfast break-glass"
+    return [blocks.divider(), blocks.section("\n".join(lines)), blocks.context(foot)]
 
 
 def _resends(shown: HomeReport) -> list[Block]:

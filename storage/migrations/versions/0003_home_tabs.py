@@ -14,6 +14,7 @@ depends_on = None
 def upgrade() -> None:
     op.create_table(
         "home_tabs",
+        sa.Column("team_id", sa.String(length=40), nullable=False),
         sa.Column("user_id", sa.String(length=40), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("outsider", sa.Boolean(), nullable=False),
@@ -21,5 +22,5 @@ def upgrade() -> None:
         sa.Column("shown", sa.String(length=64), nullable=True),
         sa.Column("note", sa.JSON(), nullable=True),
         sa.Column("noted_at", storage.types.UtcDateTime(timezone=True), nullable=True),
-        sa.PrimaryKeyConstraint("user_id", name=op.f("pk_home_tabs")),
+        sa.PrimaryKeyConstraint("team_id", "user_id", name=op.f("pk_home_tabs")),
     )
