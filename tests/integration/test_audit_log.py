@@ -50,7 +50,7 @@ async def test_it_says_who_did_what_on_what_and_from_where(world: World) -> None
     await world.campaign()
     await world.type("/campaign pause spring-sale the page is down")
     await world.type("/campaign resume spring-sale", TERMINAL)
-    await world.type("/server drain backup", JONAS)
+    await world.type("/server drain backup now", JONAS)
 
     said = await world.type("/holdfast audit")
     assert said.index("server.drain") < said.index("campaign.resume") < said.index("campaign.pause")
@@ -70,8 +70,8 @@ async def test_it_says_who_did_what_on_what_and_from_where(world: World) -> None
 async def test_what_happened_is_found_by_kind_and_by_name(world: World) -> None:
     await world.campaign()
     await world.campaign(name="other")
-    await world.type("/campaign pause all")
-    await world.type("/server drain primary")
+    await world.type("/campaign pause all now")
+    await world.type("/server drain primary now")
 
     for what in ("campaign", "campaigns", "campaign.pau", "pause", "spring-sale", "me spring-sale"):
         said = await world.type(f"/holdfast audit {what}")

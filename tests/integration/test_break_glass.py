@@ -60,8 +60,8 @@ async def test_the_only_one_awake_stops_the_wrong_mail_and_everybody_sees_it(db:
 
         said = await world.type(f"/holdfast break-glass {WHY}", EVA)
         assert "You are a sender until" in said
-        await world.type("/campaign cancel spring-sale", EVA)
-        await world.type("/campaign pause all", JONAS)
+        await world.type("/campaign cancel spring-sale now", EVA)
+        await world.type("/campaign pause all now", JONAS)
 
         assert await world.state(sale) == CampaignState.PAUSING
         shown = await card(world)
@@ -190,7 +190,7 @@ async def test_the_channel_is_told_once_and_the_button_there_ends_it(db: Databas
             assert eva.mention in told.text
             assert "@channel the sale" in told.text, "as plain text, which calls nobody"
 
-            await slack.command(eva, ops, "/campaign cancel spring-sale")
+            await slack.command(eva, ops, "/campaign cancel spring-sale now")
             await slack.wait_until(lambda: "@Eva cancelled spring-sale" in slack.plain(told))
             await slack.click(jonas, told, "holdfast.end")
             await slack.wait_until(lambda: "The break-glass is over" in slack.plain(told))
