@@ -29,7 +29,8 @@ def actions(commands: Mapping[str, Handler]) -> dict[str, ClickHandler]:
             raise BadInputError("This question belongs to another version of Holdfast. Nothing was changed.")
         plan = await command.plan(services, call)
         come = has_come(question, plan)
-        if come or plan.deed != question.deed:
+        # Where a second person is asked by now, the approval is the question.
+        if plan.asks and (come or plan.deed != question.deed):
             return replace(await ask(services, click.actor, question.line, plan, come), instead=True)
         return await _carry_out(services, click, number, command, call)
 

@@ -9,7 +9,7 @@ from bot.config import Settings
 from bot.services import campaign_targets as targets
 from bot.services.campaign_asking import CampaignAsking, Deed, deed_of, is_own
 from bot.services.campaign_results import check
-from bot.services.plans import Plan, asked, campaigns_text, load, named, to_go, which
+from bot.services.plans import Plan, campaigns_text, load, named, to_go, which
 from bot.services.words import number
 from storage.campaigns import Placed
 from storage.db import Database, Tx
@@ -32,12 +32,12 @@ class CampaignPlans:
         async with self._db.read() as tx:
             placed = await targets.to_start(tx, word, now(), lock=False)
             if self._asking.is_needed(placed.campaign):
-                return await self._ask(tx, "start", placed)
+                return await self._ask(tx, actor, "start", placed)
             name = placed.campaign.name
             does, facts = await _start(tx, placed), (await load(tx, placed.carrier),)
         return Plan("campaign.start", f"begin to {does}", facts, named([name]), _rest_stops(name))
 
-    async def _ask(self, tx: Tx, deed: Deed, placed: Placed) -> Plan:
+    async def _ask(self, tx: Tx, actor: Actor, deed: Deed, placed: Placed) -> Plan:
         """Of a large one: the approval is the question."""
         wanted = await self._asking.to_ask(tx, deed, placed, now())
         name = placed.campaign.name
@@ -46,9 +46,10 @@ class CampaignPlans:
             does, facts = await _start(tx, placed), [await load(tx, placed.carrier)]
         else:
             facts.append(f"To stop it meanwhile: /campaign pause {name}")
-        facts = [*facts, *_instead_of(wanted.before, now()), asked(self._asking.holders())]
-        undo = f"/campaign reject {name} takes it back."
-        return Plan(f"campaign.{deed}_large", f"ask a second person to let you {does}", facts, named([name]), undo)
+        facts += _instead_of(wanted.before, now())
+        does, undo = f"ask a second person to let you {does}", f"/campaign reject {name} takes it back."
+        approvers = [each for each in self._asking.holders() if not each.startswith(f"<@{actor.id}>")]
+        return Plan(f"campaign.{deed}_large", does, facts, named([name]), undo, approvers)
 
     async def approve(self, actor: Actor, word: str) -> Plan:
         self._access.require(actor, "campaign.approve")
@@ -108,7 +109,7 @@ class CampaignPlans:
         async with self._db.read() as tx:
             placed = await targets.to_cancel(tx, word, now())
             if self._asking.is_needed(placed.campaign):
-                return await self._ask(tx, "cancel", placed)
+                return await self._ask(tx, actor, "cancel", placed)
             facts = [await _would_not_get_it(tx, placed), *_elsewhere(placed.campaign.state)]
         name = placed.campaign.name
         return Plan("campaign.cancel", f"cancel {name} for good", facts, named([name]), _ANEW)

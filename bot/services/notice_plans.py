@@ -10,7 +10,7 @@ from bot.errors import BadInputError, WrongStateError
 from bot.services.approvals import Approvals
 from bot.services.notice_rules import get, mailing_of, need_server, plan_hash
 from bot.services.notice_targets import check_asked, has_changed, reaches_nobody, to_cancel, to_draft, to_send
-from bot.services.plans import Plan, asked, to_go
+from bot.services.plans import Plan, to_go
 from bot.services.words import few, number
 from storage import notices
 from storage.db import Database, Tx
@@ -52,8 +52,9 @@ class NoticePlans:
             notice = await to_send(tx, self._approvals, notice_id, now())
             recipients = (await mailing_of(tx, notice)).recipients
         does = f"ask for the approval of notice {notice.id} to {number(recipients, 'recipient')}"
-        facts = [asked(self._approvals.holders("notice.approve"))]
-        return Plan("notice.send", does, facts, [f"notice {notice.id}"], f"/notice cancel {notice.id} takes it back.")
+        undo = f"/notice cancel {notice.id} takes it back."
+        approvers = self._approvals.holders("notice.approve")
+        return Plan("notice.send", does, (), [f"notice {notice.id}"], undo, approvers)
 
     async def approve(self, actor: Actor, notice_id: int) -> Plan:
         at = now()

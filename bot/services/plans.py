@@ -99,6 +99,8 @@ class Plan:
     """
     undo: str = ""
     """How to take it back, in a sentence; empty where DEEDS says it all."""
+    approvers: Sequence[str] | None = None
+    """Who may give the approval that it would ask for, as Approvals.holders names them; None: it asks for none."""
     nothing: bool = False
     """There is nothing to do, so nothing is asked either."""
 
@@ -139,10 +141,3 @@ async def load(tx: Tx, server: Server) -> str:
         return f"{server.name} is sending nothing now."
     waiting = await to_go(tx, [each.id for each in found])
     return f"{server.name} is sending {number(len(found), 'campaign')} now, {number(waiting, 'recipient')} to go."
-
-
-def asked(holders: Sequence[str]) -> str:
-    """Who would be asked for an approval, as a fact."""
-    if not holders:
-        return "Nobody has the role approver yet, so nobody could approve it."
-    return f"Asked for the approval, besides who asks: {few(holders)}."

@@ -6,7 +6,7 @@ from bot.access import Access, Actor
 from bot.clock import now
 from bot.errors import WrongStateError
 from bot.services.approvals import Approvals
-from bot.services.plans import Plan, asked
+from bot.services.plans import Plan
 from bot.services.resend_planning import find_target, nothing_to_resend, survey
 from bot.services.resend_rules import ChangedError, check_unchanged, check_undecided, go, take, usable, waiting
 from bot.services.resend_targets import can_go, to_cancel, to_pause, to_rest, to_resume, void_sentence
@@ -35,10 +35,11 @@ class ResendPlans:
         if not total:
             raise nothing_to_resend(target, found)
         left_out = [f"{found[key]:,} {key}" for key, included in chosen.items() if found[key] and not included]
-        facts = ["Nothing would be sent before its approval.", asked(self._approvals.holders("resend.approve"))]
+        facts = ["Nothing would be sent before its approval."]
         facts += [f"Left out: {' and '.join(left_out)}."] if left_out else []
         does = f"freeze a plan to send {number(total, 'message')} of {target.name} again, and ask for its approval"
-        return Plan("resend.plan", does, facts, [target.name], "/resend cancel takes the plan back.")
+        approvers = self._approvals.holders("resend.approve")
+        return Plan("resend.plan", does, facts, [target.name], "/resend cancel takes the plan back.", approvers)
 
     async def approve(self, actor: Actor, resend_id: int, *, canary: bool) -> Plan:
         at = now()

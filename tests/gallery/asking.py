@@ -1,12 +1,14 @@
 """What stands before a deed and after it: dry runs, questions, and the button that takes it back."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 from bot.services.plans import Plan
+from bot.services.words import moment
 from bot.slack.blocks import View
 from bot.slack.views import asking
 from tests.gallery.scene import Scenes, each
-from tests.gallery.things import HOSTILE, MARIA
+from tests.gallery.things import HOSTILE, MARIA, NIGHT
 
 WITHIN, UNDO = timedelta(minutes=10), timedelta(minutes=30)
 FOURTEEN = [f"campaign-{number}" for number in range(1, 15)]
@@ -82,10 +84,71 @@ NOTHING = Plan("campaign.pause_all", "pause nothing, since nothing is being sent
 APPROVE = Plan(
     "notice.send",
     "ask for the approval of notice 2 to 2,000 recipients",
-    [f"Asked for the approval, besides who asks: {MARIA}."],
+    (),
     ["notice 2"],
     "/notice cancel 2 takes it back.",
+    [MARIA],
 )
+LARGE = Plan(
+    "campaign.cancel_large",
+    "ask a second person to let you cancel spring-sale for good",
+    [
+        "812,000 recipients would not get it.",
+        "To stop it meanwhile: /campaign pause spring-sale",
+        f"What {MARIA} asked for, to start it, would be void.",
+    ],
+    ["campaign spring-sale"],
+    "/campaign reject spring-sale takes it back.",
+    ["<!subteam^S0APPROVERS>"],
+)
+REHEARSED: dict[str, tuple[Plan, str]] = {
+    "an approval": (APPROVE, "/notice send 2"),
+    "a second person is asked": (LARGE, "/campaign cancel spring-sale"),
+    "nobody could approve": (replace(LARGE, approvers=[]), "/campaign cancel spring-sale"),
+    "a large one is approved": (
+        Plan(
+            "campaign.approve_end",
+            "approve it and cancel spring-sale for good",
+            [f"Asked for by {MARIA}.", "812,000 recipients would not get it."],
+            ["campaign spring-sale"],
+            "This cannot be undone; to send it after all, import it under another name.",
+        ),
+        "/campaign approve spring-sale",
+    ),
+    "severity": (
+        Plan(
+            "outage.severity",
+            "make outage #3 critical; it is minor now",
+            ["The channel would hear of it."],
+            ["outage 3"],
+            "/outage severity #3 minor takes it back.",
+        ),
+        "/outage severity critical",
+    ),
+    "an action": (
+        Plan(
+            "outage.action",
+            f"note an action of outage #3 for {MARIA}: {HOSTILE}",
+            ["Its thread would hear of it."],
+            ["outage 3"],
+            "This cannot be undone; /outage done closes it, by the number in the reply.",
+        ),
+        f"/outage action {MARIA} {HOSTILE}",
+    ),
+    "break-glass": (
+        Plan(
+            "glass.break",
+            f"make you a sender for 1 h, until {moment(NIGHT + timedelta(hours=1), NIGHT)}",
+            [
+                f"The channel would be told, with your reason: {HOSTILE}",
+                "Everything that you do would be marked.",
+            ],
+            [MARIA],
+            "/holdfast break-glass end gives it back.",
+        ),
+        f"/holdfast break-glass {HOSTILE}",
+    ),
+}
 
 
 def question(given: tuple[Plan, str]) -> View:
@@ -107,7 +170,7 @@ SCENES: Scenes = {
     ),
     **each("dry run", dry_run, PLANS),
     "dry run: nothing to do": lambda: asking.dry_run(NOTHING, "/campaign pause all", UNDO),
-    "dry run: an approval": lambda: asking.dry_run(APPROVE, "/notice send 2", UNDO),
+    **each("dry run", dry_run, REHEARSED),
     "dry run of what only looks": lambda: asking.only_looks(View("All campaigns are finished.")),
     "answered: dropped": lambda: asking.settled("Nothing was changed."),
     "answered: somebody was first": lambda: asking.settled(f"Carried out by {MARIA} at 03:12 UTC already."),

@@ -51,7 +51,7 @@ REHEARSED = {
     "/resend reject 1": "reject resend 1: none of its 200 messages is sent.",
     "/resend cancel": "cancel resend 1 for good.\n200 of 200 messages would not go out.\nThis cannot be undone",
     "/notice draft to spring: We are late.": "draft a notice to 10 recipients and send nothing yet.",
-    "/notice send 2": "ask for the approval of notice 2 to 30 recipients.\nAsked for the approval, besides who asks:",
+    "/notice send 2": "for the approval of notice 2 to 30 recipients.\nIt may be approved by @U0MARIA, @U0JONAS and",
     "/notice approve 1": "approve notice 1 and send it to 10 recipients through primary.",
     "/notice reject 1": "reject notice 1: nothing is sent.",
     "/notice cancel 1": "cancel notice 1 for good.\n10 recipients would not get it.",

@@ -77,7 +77,7 @@ async def test_a_dry_run_says_that_a_second_person_is_asked_and_no_question_come
     sale = await world.campaign(LARGE, state=CampaignState.SCHEDULED)
     rehearsed = await world.type("/campaign start spring-sale dry-run")
     assert "It would ask a second person to let you send spring-sale to 10 recipients through primary." in rehearsed
-    assert "Asked for the approval, besides who asks: @U0MARIA" in rehearsed
+    assert "It may be approved by @U0JONAS and @U0ANA.\n/campaign reject spring-sale takes it back." in rehearsed
     assert await states(world) == []
     await world.type("/campaign start spring-sale")
     for typed in ("start spring-sale dry-run", "start spring-sale"):

@@ -119,6 +119,18 @@ async def test_it_is_carried_out_only_for_who_may_do_it_now(world: World, tmp_pa
     assert "Cancelling spring-sale" in (await world.press("holdfast.confirm", number, JONAS) or "")
 
 
+async def test_where_a_second_person_is_asked_by_now_the_button_asks_them(world: World, tmp_path: Path) -> None:
+    await world.type("/campaign cancel spring-sale")
+    number = world.button("holdfast.confirm")
+    roles = {"sender": [MARIA.id], "approver": [JONAS.id]}
+    stricter = settings_for(str(world.db.url), tmp_path, roles=roles, approvals={"campaigns_above": 9})
+    world.services = build(world.db, stricter)
+    said = await world.press("holdfast.confirm", number) or ""
+    assert said.startswith("Nothing is cancelled yet. spring-sale has 20 recipients, more than 9")
+    assert not world.has_buttons()
+    assert await states(world) == {"sending"}
+
+
 async def test_a_refusal_after_the_confirmation_takes_the_place_of_the_buttons(world: World) -> None:
     await world.type("/server failover primary")
     number = world.button("holdfast.confirm")

@@ -102,7 +102,7 @@ async def test_never_is_for_this_outage_and_can_be_undone(world: World, clock: t
     assert "are on again" in await world.type("/outage remind again")
     assert len(await after(world, clock, 59)) == 1
     assert len(await after(world, clock, 1)) == 2
-    assert "before 15:42" in await world.type("/outage remind #1 30 min")
+    assert "before 15:42. " in await world.type("/outage remind #1 30 min")
     await world.refused("/outage remind 3 days", "longer than 2 days")
     await world.type("/outage resolve a new disk")
     await world.refused("/outage remind #1 30 min", "is over, so nobody is reminded")

@@ -1,26 +1,29 @@
 """What a command shows instead of acting: a dry run, and the question before what is wide or final. And Undo."""
 
+import re
 from collections.abc import Collection
 from dataclasses import replace
 from datetime import timedelta
 
 from bot.services.plans import DEEDS, Plan, Way
 from bot.services.when import lasting
+from bot.services.words import few
 from bot.slack import blocks
 from bot.slack.blocks import Block, View, clip, escape
 from bot.slack.later import Attached
 from bot.slack.views.replies import said
-from bot.slack.views.timeline import safe
+from bot.slack.views.timeline import holder, safe
 
 _LINE_MAX = 200
 _FINAL = "This cannot be undone."
+_MENTION = re.compile(r"<@[UW][A-Z0-9]+>", re.ASCII)  # nobody types that, and as code it is not shown as a name
 
 
 def dry_run(plan: Plan, line: str, undo_within: timedelta) -> View:
     """What would be done, and the words that do it."""
     first = "*Dry run: nothing was changed.*"
     texts = [f"{first}\nIt would {safe(plan.does)}.", *_details(plan, undo_within)]
-    last = [] if plan.nothing else [blocks.context(f"To do it: `{_typed(line)}`")]
+    last = [] if plan.nothing else [blocks.context(_again(line))]
     return View(f"Dry run: it would {safe(plan.does)}.", [*_sections(texts), *last])
 
 
@@ -77,7 +80,7 @@ def _sections(texts: list[str]) -> list[Block]:
 
 def _details(plan: Plan, undo_within: timedelta) -> list[str]:
     """The counts, then how it is taken back."""
-    facts = [safe(each) for each in plan.facts]
+    facts = [*(safe(each) for each in plan.facts), *_approvers(plan)]
     if plan.nothing:
         return facts
     way = DEEDS[plan.deed].undo
@@ -87,6 +90,14 @@ def _details(plan: Plan, undo_within: timedelta) -> list[str]:
     elif way == Way.NEVER and not undo:
         undo = _FINAL
     return [*facts, undo.replace(_FINAL[:-1], f"*{_FINAL[:-1]}*")] if undo else facts
+
+
+def _approvers(plan: Plan) -> list[str]:
+    if plan.approvers is None:
+        return []
+    if not plan.approvers:
+        return ["There is nobody to approve it yet: give somebody else the role approver in holdfast.toml."]
+    return [f"It may be approved by {few([holder(each) for each in plan.approvers])}."]
 
 
 def _come(come: Collection[str]) -> str:
@@ -99,8 +110,14 @@ def _capital(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
+def _again(line: str) -> str:
+    if _MENTION.search(line):
+        return "To do it, type it again without `dry-run`"
+    return f"To do it: `{_typed(line)}`"
+
+
 def _type_it(line: str) -> str:
-    if len(line) > _LINE_MAX:
+    if len(line) > _LINE_MAX or _MENTION.search(line):
         return "type it again with `now` as its last word"
     return f"type `{_typed(line)} now`"
 
