@@ -13,16 +13,16 @@ OWN = "you asked for it, so somebody else decides"
 
 
 def decision(kind: Kind = "resend", **changes: Any) -> Decision:
-    is_resend = kind == "resend"
+    is_resend, is_campaign = kind == "resend", kind in {"start", "cancel"}
     values: dict[str, Any] = {
         "number": 4,
         "plan_hash": HASH,
         "recipients": 250,
         "canary": 3 if is_resend else 0,
         "counts": {"safe": 248, "unknown": 2} if is_resend else {},
-        "campaigns": ("spring-sale",),
-        "outage_id": 3,
-        "subject": "About our recent emails" if kind == "notice" else "",
+        "campaigns": ("newsletter-may",) if is_campaign else ("spring-sale",),
+        "outage_id": None if is_campaign else 3,
+        "subject": {"notice": "About our recent emails"}.get(kind, "Spring sale: 20 % off" if is_campaign else ""),
         "text": "Your order mail is late. You need not do anything." if kind == "notice" else "",
         "asked_by": MARIA,
         "asked_at": NIGHT,
@@ -58,6 +58,19 @@ LISTS: dict[str, Decisions] = {
         decision("notice", asked_by=BEN), decision(own=True, obstacle=OWN), decided=LATELY
     ),
     "the rest after the first 1 %": waiting(decision("rest", recipients=247)),
+    "a large campaign to start, another to cancel": waiting(
+        decision("start", number=7, recipients=812_000),
+        decision("cancel", number=8, recipients=401_200, campaigns=("old-offer",)),
+        decided=(
+            approval("campaign", "approved", decided_at=NIGHT, subject_id=7, plan_hash=f"start-{HASH[:56]}"),
+            approval("campaign", "rejected", decided_at=NIGHT, subject_id=8, plan_hash=f"cancel-{HASH[:56]}"),
+        ),
+        names={7: "newsletter-may", 8: "old-offer"},
+    ),
+    "your own campaign": waiting(decision("start", number=7, recipients=812_000, own=True, obstacle=OWN)),
+    "a campaign, what others wrote": waiting(
+        decision("cancel", number=7, recipients=812_000, subject=HOSTILE * 50, asked_by=HOSTILE)
+    ),
     "for somebody without the role": waiting(decision(obstacle=NO_ROLE), decision("notice", obstacle=NO_ROLE)),
     "nobody else may": waiting(decision(own=True, obstacle=OWN), approvers=(MARIA,)),
     "500 of them": waiting(*(decision(number=number) for number in range(1, 501))),

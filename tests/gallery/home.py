@@ -7,15 +7,17 @@ from typing import Any
 from bot.services.home import NEEDS
 from bot.services.home_shapes import Decision, HomeReport, House, ResendNow
 from bot.slack.blocks import View
-from bot.slack.views import home, resend_replies
-from storage.models import CampaignState, Maintenance, NoticeState, OutageState
-from tests.gallery import notices, outages, resends, servers
+from bot.slack.views import asking, home, resend_replies
+from storage.models import BreakGlass, CampaignState, Maintenance, NoticeState, OutageState
+from tests.gallery import notices, outages, resends, second_person, servers
 from tests.gallery.scene import Payload, Scenes, each
 from tests.gallery.things import ANA, BEN, HOSTILE, MARIA, NIGHT, approval, campaign
 
 ALL = frozenset(NEEDS)
 LOOKING = frozenset({"outage.acknowledge"})
 RESEND = Decision(approval("resend"), resends.shown())
+START = Decision(second_person.question("start"), second_person.asked(to_go=None))
+END = Decision(second_person.question("cancel"), second_person.asked("cancel", to_go=None))
 NOTICE = Decision(approval("notice", id=2, subject_id=2), notices.shown(notices.WAITING))
 STOPPED = (
     campaign("spring-sale", "paused", hold="outage", hold_outage_id=3, hold_reason="primary is down"),
@@ -109,6 +111,14 @@ CROWD = house(
     maintenance=tuple(window(number, "scheduled", timedelta(hours=number)) for number in range(1, 5)),
     more_maintenance=2,
 )
+GLASS = BreakGlass(
+    id=2,
+    user_id="U0BEN",
+    reason="all senders are asleep and the wrong price is going out",
+    began_at=NIGHT - timedelta(minutes=5),
+    ends_at=NIGHT + timedelta(minutes=55),
+)
+HOSTILE_GLASS = BreakGlass(id=3, user_id="U0ANA", reason=HOSTILE * 20, began_at=NIGHT, ends_at=GLASS.ends_at)
 LONG = notices.row(NoticeState.WAITING, text="All *is* <well> & good. " * 330)
 
 STATES: dict[str, HomeReport] = {
@@ -123,6 +133,14 @@ STATES: dict[str, HomeReport] = {
     ),
     "a resend waits for you": seen(decisions=(RESEND,)),
     "a notice waits for you, and another for others": seen(decisions=(NOTICE,), others=1),
+    "the start of a large campaign waits for you": seen(decisions=(START,)),
+    "its cancellation waits for you": seen(decisions=(END,)),
+    "a large campaign waits for others": seen(others=1),
+    "somebody broke the glass": seen(house(glasses=(GLASS,))),
+    "somebody broke the glass in an outage": seen(
+        house(outages=(card(OutageState.ACKNOWLEDGED),), glasses=(GLASS,)), buttons=LOOKING
+    ),
+    "many broke the glass": seen(house(glasses=(GLASS, HOSTILE_GLASS, GLASS, GLASS, GLASS))),
     "more waits for you than is shown": seen(decisions=(RESEND, NOTICE), more_decisions=3),
     "what you asked for waits for others": seen(others=2),
     "the first 1 % is out, and you may send the rest": seen(house(resends=(REST,)), rest=(REST,)),
@@ -144,6 +162,11 @@ STATES: dict[str, HomeReport] = {
 
 ANSWERS: dict[str, tuple[HomeReport, View]] = {
     "done": (seen(house(outages=(card(OutageState.ACKNOWLEDGED),))), View("Done: Acknowledge.")),
+    "done, and it can be undone": (
+        seen(house(outages=(card(OutageState.ACKNOWLEDGED),))),
+        asking.done("Paused spring-sale and newsletter.", 4),
+    ),
+    "undone": (seen(), asking.settled("Undone. spring-sale and newsletter go on.")),
     "refused": (
         seen(buttons=LOOKING),
         View(f"You may not resolve an outage: that needs the role responder. Ask {MARIA}, {ANA}."),

@@ -5,22 +5,26 @@ from typing import Any
 from bot.services.campaign_asking import AskStatus, Deed
 from bot.slack.views import campaign_asking
 from storage.campaigns import Placed
-from storage.models import Campaign
+from storage.models import Approval, Campaign
 from tests.gallery.scene import Scenes, each
 from tests.gallery.things import HOSTILE, NIGHT, approval, campaign, server
 
 
 def asked(deed: Deed = "start", state: str = "pending", row: Campaign | None = None, **changes: Any) -> AskStatus:
-    question = approval("campaign", state, subject_id=7, plan_hash=f"{deed}-{'ab' * 28}", decided_at=NIGHT)
-    if state in {"expired", "void"}:
-        question.decided_by = None
     values: dict[str, Any] = {
         "placed": Placed(row or large(), server(), server()),
         "sender": "Shop <news@shop.example>",
         "to_go": 812_000,
         "approvers": ("<!subteam^S0SENDERS>", "<@U0ANA>"),
     }
-    return AskStatus(approval=question, deed=deed, **(values | changes))
+    return AskStatus(approval=question(deed, state), deed=deed, **(values | changes))
+
+
+def question(deed: Deed, state: str = "pending") -> Approval:
+    made = approval("campaign", state, subject_id=7, plan_hash=f"{deed}-{'ab' * 28}", decided_at=NIGHT)
+    if state in {"expired", "void"}:
+        made.decided_by = None
+    return made
 
 
 def large(name: str = "newsletter-may", **changes: Any) -> Campaign:

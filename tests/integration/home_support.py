@@ -40,6 +40,8 @@ class Workspace:
     db: Database
     slack: FakeSlack
     edge: Edge
+    tabs: HomeTabs
+    workspaces: Workspaces
     services: Services
     ops: Channel
     maria: User
@@ -93,12 +95,17 @@ class Workspace:
 
 @asynccontextmanager
 async def showing(
-    services: Services, slack: FakeSlack, *, pace: Callable[[], Pace] = no_hurry, groups: UserGroups | None = None
+    services: Services,
+    slack: FakeSlack,
+    *,
+    pace: Callable[[], Pace] = no_hurry,
+    workspaces: Workspaces | None = None,
+    groups: UserGroups | None = None,
 ) -> AsyncIterator[HomeTabs]:
     """Home tabs that are kept up to date until the end."""
     async with web_client(slack, patience=0.5) as client:
         groups = groups or UserGroups(client, services.access)
-        tabs = HomeTabs(services, Workspaces(client), groups, timing=QUICK, new_pace=pace)
+        tabs = HomeTabs(services, workspaces or Workspaces(client), groups, timing=QUICK, new_pace=pace)
         running = asyncio.create_task(tabs.run())
         try:
             yield tabs
@@ -118,13 +125,13 @@ async def workspace(
     roles: dict[str, list[str]] | None = None,
     **sections: object,
 ) -> AsyncIterator[Workspace]:
-    async with FakeSlack() as slack, web_client(slack) as client:
+    async with FakeSlack() as slack, web_client(slack) as client, web_client(slack, patience=0.5) as quiet:
         maria, jonas, guest = (slack.add_user(name) for name in ("maria", "jonas", "guest"))
         ops = slack.add_channel("email-ops")
         roles = {"responder": [], "sender": [maria.id], "approver": [maria.id, jonas.id]} | (roles or {})
         services = build(db, slack_support.settings(folder, roles=roles, **sections))
-        groups = UserGroups(client, services.access)
-        async with showing(services, slack, pace=pace, groups=groups) as tabs:
+        groups, workspaces = UserGroups(client, services.access), Workspaces(client, quiet)
+        async with showing(services, slack, pace=pace, workspaces=workspaces, groups=groups) as tabs:
             edge = Edge(
                 services,
                 client,
@@ -133,9 +140,10 @@ async def workspace(
                 events=commands.EVENTS,
                 wake=tabs.wake,
                 home=tabs,
+                workspaces=workspaces,
                 groups=groups,
             )
             async with slack_support._socket(slack, edge):
-                yield Workspace(db, slack, edge, services, ops, maria, jonas, guest)
+                yield Workspace(db, slack, edge, tabs, workspaces, services, ops, maria, jonas, guest)
                 await edge.close()
         slack.assert_no_violations()

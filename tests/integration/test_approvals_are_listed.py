@@ -10,7 +10,7 @@ from sqlalchemy import update
 
 from bot.clock import now
 from storage.db import Database
-from storage.models import Delivery, Resend
+from storage.models import CampaignState, Delivery, Resend
 from tests.command_world import ANA, GUEST, JONAS, MARIA, World, command_world
 
 SENDER = {"sender": "Shop <shop@example.com>"}
@@ -116,3 +116,30 @@ async def test_a_long_list_has_pages(world: World) -> None:
     assert "Page 1 of 2: /holdfast approvals all 2" in first
     assert "mailing-5" not in first
     assert "mailing-5" in await world.type("/holdfast approvals 2", JONAS)
+
+
+async def test_large_campaigns_are_listed_by_name_and_decided_there(db: Database, tmp_path: Path) -> None:
+    async with command_world(db, tmp_path, approvals={"campaigns_above": 9}) as world:
+        sale = await world.campaign(10, state=CampaignState.SCHEDULED)
+        offer = await world.campaign(10, name="old-offer")
+        await world.type("/campaign start spring-sale")
+        await world.type("/campaign cancel old-offer now")
+
+        own = await world.type("/holdfast approvals", MARIA)
+        assert own.startswith("2 decisions wait, none for you.")
+        assert "Not for you: you asked for it, so somebody else decides." in own
+        said = await world.type("/holdfast approvals", JONAS)
+        assert "Start spring-sale? It has 10 recipients" in said
+        assert "Look: /campaign status spring-sale · Yes: /campaign approve spring-sale" in said
+        assert "Cancel old-offer for good?" in said
+
+        value = world.button("holdfast.approve")
+        said = await world.press("holdfast.approve", value, JONAS) or ""
+        assert "is being sent to 10 recipients" in said
+        assert await world.state(sale) == CampaignState.SENDING
+        assert "🟢 approved: start of spring-sale by @U0JONAS" in said
+        said = await world.press("holdfast.reject", world.button("holdfast.reject"), JONAS) or ""
+        assert "old-offer is not cancelled" in said
+        assert "🔴 rejected: cancellation of old-offer by @U0JONAS" in said
+        assert await world.state(offer) == CampaignState.SENDING
+        await world.press_refused("holdfast.approve", value, "Already approved by <@U0JONAS>", ANA)

@@ -4,10 +4,14 @@ from pathlib import Path
 
 from sqlalchemy import update
 
+import commands
 from bot.clock import now
-from bot.services.home import NOTE_FOR
+from bot.demo.fakeslack.workspace import interactive
+from bot.services.home import NEEDS, NOTE_FOR
+from bot.slack.views import home as views
 from storage.db import Database
-from storage.models import Campaign, Delivery, Health, HomeTab
+from storage.models import Campaign, CampaignState, Delivery, Health, HomeTab
+from tests.gallery import home
 from tests.integration.home_support import Workspace, workspace
 from tests.seeds import add_campaign, add_server, state_of
 
@@ -118,6 +122,49 @@ async def test_a_decision_waits_for_the_second_person_and_shows_what_it_is_about
         assert "[Pause]" in seen
         await here.press(here.jonas, "Pause", f"resend:{number}")
         await here.until(here.maria, "is stopping")
+
+
+async def test_a_large_campaign_waits_in_the_tab_of_the_second_person(db: Database, tmp_path: Path) -> None:
+    async with workspace(db, tmp_path, approvals={"campaigns_above": 9}) as here:
+        server = await add_server(db, "primary", 2525, health=Health.UP, health_since=now())
+        sale = await add_campaign(db, server, 10, state=CampaignState.SCHEDULED)
+        await here.services.campaigns.start(here.actor(here.maria), "spring-sale")
+        for each in (here.maria, here.jonas):
+            await here.open(each)
+
+        seen = await here.until(here.jonas, "The start of spring-sale waits for your decision")
+        assert "Shop <shop@example.com>" in seen
+        assert "1 approval waits for other people" in await here.until(here.maria, "other people")
+        assert "[Approve and start]" not in here.sees(here.maria)
+
+        await here.press(here.jonas, "Approve and start", f"campaign:{sale}")
+
+        await here.until(here.jonas, "Done: Approve and start.")
+        assert await state_of(db, sale) == CampaignState.SENDING
+
+
+async def test_what_was_pressed_is_taken_back_in_the_tab(db: Database, tmp_path: Path) -> None:
+    async with workspace(db, tmp_path, roles={"responder": ["*"]}) as here:
+        await add_server(db, "primary", 2525, health=Health.UP, health_since=now())
+        maria = here.actor(here.maria)
+        proposed = await here.services.maintenance.propose(maria, "primary", "tomorrow 02:00", "2h", "disks")
+        await here.services.maintenance.confirm(maria, proposed.window.id)
+        await here.open(here.maria)
+        await here.until(here.maria, "[Call off]")
+        await here.press(here.maria, "Call off")
+        await here.until(here.maria, "[Undo]")
+
+        await here.press(here.maria, "Undo")
+
+        assert "[Undo]" not in await here.until(here.maria, "Undone.")
+        assert "[Call off]" in await here.until(here.maria, "Maintenance of primary")
+
+
+async def test_every_button_of_the_tab_has_a_handler() -> None:
+    drawn = [*home.STATES.values(), *(each[0] for each in home.ANSWERS.values())]
+    made = [element for shown in drawn for block in views.tab(shown) for element in interactive(block)]
+    assert {each["action_id"] for each in made} <= commands.ACTIONS.keys()
+    assert {each["action_id"] for each in made} >= NEEDS.keys() - {"notice.cancel"}
 
 
 async def test_a_notice_is_decided_on_where_all_of_its_text_stands(db: Database, tmp_path: Path) -> None:

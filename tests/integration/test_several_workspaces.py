@@ -16,6 +16,7 @@ from bot.demo.fakeslack import Channel, User, Workspace
 from bot.errors import NotAllowedError
 from bot.slack import installed
 from bot.slack.checking import check_slack
+from bot.slack.plain import plain
 from bot.slack.tokens import Vault, token_store
 from storage import installs
 from storage.db import Database
@@ -122,6 +123,31 @@ async def test_a_form_opens_for_somebody_of_another_workspace(company: Company) 
 
         assert sent.error is None
         await acme.message("all is slow")
+
+
+@ON_SQLITE
+async def test_the_home_tab_is_where_its_person_is_and_outlives_an_end_of_it(company: Company) -> None:
+    acme, maria, bea = company.acme, company.acme.maria, company.bea
+
+    def sees(user: User, words: str) -> bool:
+        view = acme.slack.home(user)
+        return view is not None and words in plain(view.data["blocks"])
+
+    async with over(acme, "http") as bot:
+        await install(acme, bot)
+        await install(acme, bot, bea)
+        await acme.slack.open_home(maria)
+        await acme.slack.open_home(bea)
+        await acme.until(lambda: sees(maria, "Servers") and sees(bea, "Servers"), "their home tabs")
+
+        await acme.slack.uninstall(bea)
+        await acme.message("The workspace Beta removed Holdfast")
+        await acme.type(maria, "/outage declare primary all is slow")
+        await acme.until(lambda: sees(maria, "nobody has it"), "the outage in Acme")
+        assert not sees(bea, "nobody has it")
+
+        await install(acme, bot, bea)
+        await acme.until(lambda: sees(bea, "nobody has it"), "the outage in Beta")
 
 
 @ON_SQLITE

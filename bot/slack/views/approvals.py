@@ -143,7 +143,7 @@ def _decided(shown: Decisions) -> list[Block]:
 def _outcome(each: Approval, names: Mapping[int, str]) -> str:
     what = f"{each.subject} {each.subject_id}"
     if each.subject == "campaign":
-        deed = "start" if deed_of(each) == "start" else "end"
+        deed = "start" if deed_of(each) == "start" else "cancellation"
         what = f"{deed} of {escape(names.get(each.subject_id, what))}"
     canary = ", 1 % first" if each.choice == "canary" else ""
     by = f" by {safe(each.decided_by)}" if each.decided_by else ""

@@ -78,8 +78,14 @@ def _facts(status: AskStatus) -> list[tuple[str, str]]:
 
 def _to_go(status: AskStatus) -> str:
     if status.to_go is None:
-        return f"all that it has not gone to yet, {status.campaign.recipients:,} at most"
+        return f"whoever has not got it yet, {status.campaign.recipients:,} at most"
     return f"{status.to_go:,}"
+
+
+def _ends(status: AskStatus, name: str) -> str:
+    if status.to_go is None:
+        return f"Whoever has not got {name} yet, {count(status.campaign.recipients, 'recipient')} at most, never will."
+    return f"{count(status.to_go, 'recipient')} of {name} will not get it."
 
 
 def _buttons(status: AskStatus) -> list[Block]:
@@ -91,8 +97,7 @@ def _buttons(status: AskStatus) -> list[Block]:
             "Approve and start", "campaign.approve", value, style="primary", confirm=("Start it?", goes, "Start")
         )
     else:
-        whom = count(status.to_go, "recipient") if status.to_go is not None else _to_go(status)
-        ends = f"{whom[0].upper()}{whom[1:]} of {name} will not get it. This cannot be undone."
+        ends = f"{_ends(status, name)} This cannot be undone."
         yes = button(
             "Approve and cancel", "campaign.approve", value, style="danger", confirm=("Cancel it?", ends, "Cancel it")
         )

@@ -126,7 +126,9 @@ def _waits_for_you(shown: HomeReport) -> tuple[str, str, str] | None:
 
 def _named_decision(decision: Decision) -> str:
     if isinstance(decision.status, AskStatus):
-        return f"The {'start' if decision.status.deed == 'start' else 'end'} of {decision.status.campaign.name}"
+        return (
+            f"The {'start' if decision.status.deed == 'start' else 'cancellation'} of {decision.status.campaign.name}"
+        )
     return f"{decision.approval.subject.capitalize()} {decision.approval.subject_id}"
 
 
