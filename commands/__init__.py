@@ -13,7 +13,7 @@ from bot.slack.blocks import View
 from bot.slack.call import Call, ClickHandler, EventHandler, Handler
 from bot.slack.forms import Forms
 from commands import asking, campaign, holdfast, maintenance, marks, notice, outage, resend, server
-from commands.forms import adding, declaring, messages, planning
+from commands.forms import adding, declaring, messages, planning, updating
 from commands.words import shown, split
 
 _MODULES = (campaign, server, outage, resend, notice, maintenance, holdfast)
@@ -33,6 +33,7 @@ FORMS = Forms(
     openers={
         **{module.COMMAND.name: module.COMMAND.ask for module in _MODULES},
         declaring.SHORTCUT: declaring.from_anywhere,
+        updating.BUTTON: updating.from_button,
         messages.ADD: messages.open_add,
         messages.ACTION: messages.open_action,
     },
@@ -47,6 +48,7 @@ FORMS = Forms(
         "form.server": adding.FORM,
         "form.message": messages.ADD_FORM,
         "form.action": messages.ACTION_FORM,
+        "form.update": updating.FORM,
     },
 )
 """What opens a form, the shortcuts of the manifest, and what becomes of each form that is sent."""

@@ -16,7 +16,7 @@ from bot.slack.views import resend_replies
 from bot.slack.views.replies import said
 from commands import outage_catchup, reminding
 from commands.asking import done
-from commands.forms import declaring, messages
+from commands.forms import declaring, messages, updating
 from commands.words import Command, Verb, Words, pressed
 from storage.models import OutageState
 
@@ -241,7 +241,14 @@ COMMAND = Command(
         Verb("list", "[PAGE]", "all outages, the unresolved first", _list, looks=True),
         Verb("status", "[#ID]", "one outage as it is now", _status, looks=True),
         Verb("ack", "[#ID]", "take it, so that the others can sleep", _acknowledge, _plan_acknowledge),
-        Verb("update", "[#ID] TEXT", "say what is new, in its thread", _update, _plan_update),
+        Verb(
+            "update",
+            "[#ID] TEXT",
+            "say what is new, in its thread (without words: a form)",
+            _update,
+            _plan_update,
+            form=updating.open_form,
+        ),
         Verb("cause", "[#ID] TEXT", "name the cause", _cause, _plan_cause),
         Verb("eta", "[#ID] WHEN", "when it should be over: 14:30, in 30 min, tomorrow 02:00", _eta, _plan_eta),
         Verb(

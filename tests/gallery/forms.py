@@ -39,6 +39,7 @@ SCENES: Scenes = {
     "add a server: with a name": lambda: forms.server("relay-7"),
     "add to timeline": lambda: forms.message([OPEN, LONG], HOSTILE, BEN),
     "add to timeline: a long text": lambda: forms.message(ROWS, "long " * 700, BEN),
+    "send an update": lambda: forms.update(3, ("primary", "second")),
     "make an action item": lambda: forms.action([OPEN, OVER], "check the disks", outage="#3"),
     "make an action item: a long text": lambda: forms.action([LONG], "long " * 700),
 }

@@ -13,6 +13,7 @@ import commands
 from bot.clock import now
 from bot.demo.fakeslack import User
 from bot.slack import inbox
+from bot.slack.blocks import actions, button
 from bot.slack.edge import Edge
 from bot.slack.forms import submission_key, submission_payload
 from bot.slack.plain import plain
@@ -60,6 +61,33 @@ async def test_an_outage_is_declared_by_a_form_that_says_what_is_wrong_at_its_fi
         assert "Outage #2 is open on backup." in last_answer(here)
         card = await here.slack.wait_for_message(here.ops, "nothing <!here> comes")
         assert "severity critical" in here.slack.plain(card)
+
+
+async def test_an_update_is_sent_by_a_form_from_its_command_and_from_the_button_of_a_reminder(
+    db: Database, tmp_path: Path
+) -> None:
+    async with workspace(db, tmp_path) as here:
+        await add_server(db, "primary", 2525)
+        assert "Say what is new" in await here.type("/outage update")
+        await here.type("/outage declare primary it is slow")
+        await ask(here, "/outage update #1")
+        assert await send(here, {"text": "   "}) == {"text": "Say what is new: /outage update TEXT"}
+        assert await send(here, {"text": "the disk <!channel> is full"}) == {}
+        assert "Added to the thread of outage #1." in last_answer(here)
+        assert "the disk <!channel> is full" in await here.type("/outage timeline")
+
+        await add_server(db, "backup", 2526)
+        await here.type("/outage declare backup it is slow as well")
+        asked = len(here.slack.open_views(here.maria))
+        await here.type("/outage update")  # of which of the two is not clear
+        assert len(here.slack.open_views(here.maria)) == asked
+        blocks = [actions([button("Send update", "outage.say", "2")])]
+        card = here.slack.workspace.post(here.ops, here.slack.workspace.bot, "nothing said for 60 min", blocks=blocks)
+        await here.click(here.maria, card, "Send update")
+        assert await send(here, {"text": "nothing new yet"}) == {}
+        assert "Added to the thread of outage #2." in last_answer(here)
+        await here.type("/outage resolve #2 it is back")
+        assert "/outage update #2 TEXT" in str(await here.click(here.maria, card, "Send update"))
 
 
 async def test_a_form_that_is_sent_twice_is_carried_out_once(db: Database, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from bot.services.outage_shapes import OutageRow
 from bot.services.server_results import ServerRow
+from bot.services.words import joined
 from bot.slack.blocks import Block, clip, context, escape
 from bot.slack.views.timeline import safe
 from storage.models import Health, OutageState
@@ -118,6 +119,20 @@ def action(outages: Sequence[OutageRow], text: str = "", *, outage: str | None =
             _input("owner", "Who does it?", {"type": "users_select", "action_id": "users"}, optional=True),
             _input("outage", "Because of which outage?", _select(options, outage)),
             *_left_out(options, "/outage action #ID TEXT"),
+        ],
+    )
+
+
+def update(number: int, servers: Sequence[str]) -> Modal:
+    """Say what is new about an outage."""
+    where = f"outage #{number}" + (f" on {escape(joined(list(servers)))}" if servers else "")
+    return _modal(
+        "form.update",
+        "Send an update",
+        "Send",
+        [
+            _input("text", "What is new?", _written("", most=2000, lines=True), hint="“Nothing new yet” is news too."),
+            context(f"It stands in the thread of {where} at once, and the time to the next reminder begins anew."),
         ],
     )
 

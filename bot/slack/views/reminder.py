@@ -14,7 +14,7 @@ def card(shown: ReminderCard) -> View:
 
 
 def send_update(outage_id: int) -> View:
-    """The words to type, for whoever pressed Send update."""
+    """The words to type, for whoever pressed Send update where no form opens."""
     typed = f"/outage update #{outage_id} TEXT"
     return View(
         f"Type what is new: {typed}",
