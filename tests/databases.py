@@ -11,8 +11,8 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import make_url
 
-WORTH_EMPTYING = 32_000_000
-"""Bytes; a database that grew beyond is faster to drop than to empty, and would slow down the next."""
+WORTH_EMPTYING = 2_000_000
+"""Bytes that a database may have grown by: dead rows would slow the next test down, and mislead the planner."""
 _SHAPE = """
 SELECT md5(string_agg(line, ';' ORDER BY line)) FROM (
     SELECT format('%s.%s %s %s', attrelid::regclass, attname, atttypid::regtype, attnotnull) AS line
@@ -29,6 +29,10 @@ SELECT md5(string_agg(line, ';' ORDER BY line)) FROM (
 ) AS lines
 """
 
+_SIZE = "SELECT pg_database_size(current_database())"
+# What the planner believes of tables as they were would be wrong for the next test.
+_ANALYZED = "SELECT count(*) FROM pg_stats WHERE schemaname = 'public'"
+
 
 @dataclass
 class Databases:
@@ -40,6 +44,7 @@ class Databases:
     _free: list[str] = field(default_factory=list)
     _made: int = 0
     _shape: str | None = None
+    _size: int = 0
 
     def take(self) -> str:
         """The name of an empty, migrated database."""
@@ -76,11 +81,11 @@ class Databases:
         return True
 
     def _changed(self, connection: psycopg.Connection) -> bool:
-        """Whether it is no longer as its template is, or too large."""
+        """Whether it is no longer as its template is, or grew too large, or the planner has seen its rows."""
         if self._shape is None:
             with psycopg.connect(url_of(self.admin, self.template)) as template:
-                self._shape = _one(template, _SHAPE)
-        if int(_one(connection, "SELECT pg_database_size(current_database())")) > WORTH_EMPTYING:
+                self._shape, self._size = _one(template, _SHAPE), int(_one(template, _SIZE))
+        if int(_one(connection, _SIZE)) > self._size + WORTH_EMPTYING or int(_one(connection, _ANALYZED)):
             return True
         without_tables = _one(connection, "SELECT to_regclass('public.alembic_version')") == "None"
         return without_tables or _one(connection, _SHAPE) != self._shape
