@@ -1,6 +1,8 @@
 """`/campaign`: look at campaigns, start, pause, resume and cancel them."""
 
+from bot.errors import BadInputError
 from bot.services.bundle import Services
+from bot.services.campaign_targets import is_all
 from bot.services.plans import Plan
 from bot.slack.blocks import View
 from bot.slack.call import Call, Click, ClickHandler
@@ -129,4 +131,29 @@ COMMAND = Command(
     ),
 )
 
-ACTIONS: dict[str, ClickHandler] = {"campaign.approve": _approved, "campaign.reject": _rejected}
+# The buttons of the home tab: their value is the campaign's name.
+
+
+async def _pressed_pause(services: Services, click: Click) -> View:
+    result = await services.campaigns.pause(click.actor, _named(click))
+    return await done(services, click.actor, result.text, result.undo)
+
+
+async def _pressed_resume(services: Services, click: Click) -> View:
+    result = await services.campaigns.resume(click.actor, _named(click))
+    return await done(services, click.actor, result.text, result.undo)
+
+
+def _named(click: Click) -> str:
+    """Never more than one campaign: no campaign is called `all`."""
+    if is_all(click.value) or not click.value:
+        raise BadInputError("This button does not say which campaign it is about. Nothing was changed; use a command.")
+    return click.value
+
+
+ACTIONS: dict[str, ClickHandler] = {
+    "campaign.approve": _approved,
+    "campaign.reject": _rejected,
+    "campaign.pause": _pressed_pause,
+    "campaign.resume": _pressed_resume,
+}

@@ -47,6 +47,8 @@ NEEDS: Mapping[str, str] = {
     "resend.rest": "resend.approve",
     "resend.pause": "resend.pause",
     "resend.resume": "resend.resume",
+    "campaign.pause": "campaign.pause",
+    "campaign.resume": "campaign.resume",
     "campaign.approve": "campaign.approve",
     "campaign.reject": "campaign.approve",
     "notice.approve": "notice.approve",

@@ -49,7 +49,7 @@ def house(**changes: Any) -> House:
         "more_outages": 0,
         "campaigns": {"sending": 2, "scheduled": 3, "finished": 12},
         "stopped": (),
-        "sending": (campaign("spring-sale"), campaign("newsletter")),
+        "sending": (campaign("spring-sale"), campaign("summer-sale")),
         "servers": (servers.STATES["up"], servers.STATES["up, carries for another"]),
         "resends": (),
         "more_resends": 0,

@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
+import pytest
 from sqlalchemy import update
 
 import commands
 from bot.clock import now
 from bot.demo.fakeslack.workspace import interactive
+from bot.errors import BadInputError
 from bot.services.home import NEEDS, NOTE_FOR
+from bot.slack.call import Click
 from bot.slack.views import home as views
 from storage.db import Database
 from storage.models import Campaign, CampaignState, Delivery, Health, HomeTab
@@ -158,6 +161,36 @@ async def test_what_was_pressed_is_taken_back_in_the_tab(db: Database, tmp_path:
 
         assert "[Undo]" not in await here.until(here.maria, "Undone.")
         assert "[Call off]" in await here.until(here.maria, "Maintenance of primary")
+
+
+async def test_a_campaign_is_paused_and_let_go_on_in_the_tab(db: Database, tmp_path: Path) -> None:
+    async with workspace(db, tmp_path) as here:
+        server = await add_server(here.db, "primary", 2525, health=Health.UP, health_since=now())
+        campaign = await add_campaign(here.db, server, 10)
+        await here.open(here.maria)
+        await here.until(here.maria, "spring-sale is being sent")
+        await here.press(here.maria, "Pause", "campaign:spring-sale")
+        await here.until(here.maria, "paused by @Maria")
+        seen = await here.until(here.maria, "[Undo]")
+        assert await state_of(here.db, campaign) == CampaignState.PAUSING
+        assert "/campaign resume spring-sale" not in seen, "there is a button for it"
+
+        await here.open(here.guest)
+        seen = await here.until(here.guest, "paused by @Maria")
+        assert "[Resume]" not in seen
+        assert "/campaign resume spring-sale" in seen
+
+        await here.press(here.maria, "Resume", "campaign:spring-sale")
+        await here.until(here.maria, "spring-sale is being sent")
+        assert await state_of(here.db, campaign) == CampaignState.SENDING
+
+
+async def test_a_button_without_a_campaign_changes_none(db: Database, tmp_path: Path) -> None:
+    async with workspace(db, tmp_path) as here:
+        for value in ("", "all"):
+            click = Click(actor=here.actor(here.maria), action="campaign.pause", value=value)
+            with pytest.raises(BadInputError, match="does not say which campaign"):
+                await commands.ACTIONS["campaign.pause"](here.services, click)
 
 
 async def test_every_button_of_the_tab_has_a_handler() -> None:

@@ -78,26 +78,34 @@ def _row(row: CampaignRow, progress: str, *, through: bool) -> tuple[str, ...]:
     )
 
 
-def brief(by_state: Mapping[str, int], stopped: Sequence[Campaign], sending: Sequence[Campaign]) -> list[str]:
-    """For the home tab: how many in each state, those that stand still with who or what holds them, those that move.
+def brief(by_state: Mapping[str, int]) -> str:
+    """For the home tab: how many there are in each state."""
+    return f"*Campaigns:* {_told(Counter(by_state)) or 'none yet'}"
 
-    `stopped` and `sending` may be some of them; `by_state` counts all.
+
+def left_out(by_state: Mapping[str, int], stopped: int, sending: int) -> list[str]:
+    """What stands still or moves beside those many that the home tab names."""
+    halted = by_state.get(CampaignState.PAUSING, 0) + by_state.get(CampaignState.PAUSED, 0) - stopped
+    moving = by_state.get(CampaignState.SENDING, 0) - sending
+    lines = [f"and {halted:,} more that stand still: /campaign list paused"] if halted > 0 else []
+    return [*lines, f"and {moving:,} more that are sending: /campaign list sending"] if moving > 0 else lines
+
+
+def moving(campaign: Campaign) -> str:
+    """One line of the home tab about a campaign that is being sent."""
+    return f"{_LOOKS[CampaignState.SENDING]} *{escape(campaign.name)}* is being sent"
+
+
+def may_go_on(campaign: Campaign) -> bool:
+    """Whether a person's word lets it go on: nothing but a person holds it, and it is not being cancelled."""
+    return campaign.wish == CampaignState.PAUSED and (campaign.hold or Hold.PERSON) == Hold.PERSON
+
+
+def standing(campaign: Campaign, *, typed: bool = True) -> str:
+    """One line of the home tab about a campaign that stands still: who may let it go on follows from what holds it.
+
+    `typed`: with the words that let it go on, where there is no button.
     """
-    lines = [f"*Campaigns:* {_told(Counter(by_state)) or 'none yet'}"]
-    lines += [_stopped(each) for each in stopped]
-    halted = by_state.get(CampaignState.PAUSING, 0) + by_state.get(CampaignState.PAUSED, 0)
-    if halted > len(stopped):
-        lines.append(f"and {halted - len(stopped):,} more that stand still: /campaign list paused")
-    if sending:
-        names = [escape(each.name) for each in sending]
-        more = by_state.get(CampaignState.SENDING, 0) - len(names)
-        all_names = [*names, f"{more:,} more: /campaign list sending"] if more > 0 else names
-        lines.append(f"{_LOOKS[CampaignState.SENDING]} *sending:* {joined(all_names)}")
-    return lines
-
-
-def _stopped(campaign: Campaign) -> str:
-    """Who may let it go on follows from what holds it."""
     line = f"{_LOOKS[CampaignState(campaign.state)]} *{escape(campaign.name)}*"
     who = safe(campaign.wished_by or "somebody")
     if campaign.wish == CampaignState.CANCELLED:
@@ -107,7 +115,7 @@ def _stopped(campaign: Campaign) -> str:
     stopping = "stopping, " if campaign.state == CampaignState.PAUSING else ""
     since = blocks.time(campaign.wished_at or campaign.state_since)
     reason = f": {safe(clip(campaign.hold_reason, _SHORT_TEXT))}" if campaign.hold_reason else ""
-    resume = f" · /campaign resume {escape(campaign.name)}" if held.startswith("paused") else ""
+    resume = f" · /campaign resume {escape(campaign.name)}" if typed and may_go_on(campaign) else ""
     return f"{line} {stopping}{held} since {since}{reason}{resume}"
 
 

@@ -13,7 +13,7 @@ from bot.slack.blocks import Block, View, button, clip, count, escape
 from bot.slack.views import campaign_asking, campaigns, outage, resend, servers
 from bot.slack.views import notice as notices
 from bot.slack.views.timeline import safe
-from storage.models import Health, Maintenance, MaintenanceState, ResendState
+from storage.models import Campaign, Health, Maintenance, MaintenanceState, ResendState
 
 Payload = dict[str, Any]
 """A view, as views.publish takes it."""
@@ -228,7 +228,29 @@ def _resend_buttons(now_so: ResendNow, shown: HomeReport) -> list[Block]:
 
 def _campaigns(shown: HomeReport) -> list[Block]:
     house = shown.house
-    return [blocks.section("\n".join(campaigns.brief(house.campaigns, house.stopped, house.sending)))]
+    made = [blocks.section(campaigns.brief(house.campaigns))]
+    made += [_stopped(each, shown) for each in house.stopped]
+    made += [_moving(each, shown) for each in house.sending]
+    rest = campaigns.left_out(house.campaigns, len(house.stopped), len(house.sending))
+    return [*made, blocks.context("\n".join(rest))] if rest else made
+
+
+def _stopped(campaign: Campaign, shown: HomeReport) -> Block:
+    if "campaign.resume" not in shown.buttons or not campaigns.may_go_on(campaign):
+        return blocks.section(campaigns.standing(campaign))
+    ask = ("Let it go on?", f"The rest of {escape(campaign.name)} goes out at once.", "Resume")
+    resume = button("Resume", "campaign.resume", campaign.name, confirm=ask)
+    return _with(campaigns.standing(campaign, typed=False), resume, campaign)
+
+
+def _moving(campaign: Campaign, shown: HomeReport) -> Block:
+    if "campaign.pause" not in shown.buttons:
+        return blocks.section(campaigns.moving(campaign))
+    return _with(campaigns.moving(campaign), button("Pause", "campaign.pause", campaign.name), campaign)
+
+
+def _with(text: str, pressed: Block, campaign: Campaign) -> Block:
+    return {**blocks.section(text, accessory=pressed), "block_id": f"campaign:{campaign.name}"}
 
 
 def _servers(shown: HomeReport) -> list[Block]:
