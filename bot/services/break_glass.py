@@ -3,6 +3,7 @@
 It gives neither the role approver nor admin, and nobody approves what they asked for themselves.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -47,9 +48,25 @@ class BreakGlasses:
         self._db = db
         self._settings = settings.break_glass
         self._access = access
+        self._look: asyncio.Task[None] | None = None
+        self._next_look: asyncio.Task[None] | None = None
 
     async def refresh(self) -> None:
-        """Learn who holds one now. Never raises: while the database cannot be read, nobody does."""
+        """Learn who holds one now. Never raises: while the database cannot be read, nobody does.
+
+        People who press at the same moment share one look, which begins after the last of them pressed.
+        """
+        if self._next_look is None:
+            self._next_look = asyncio.create_task(self._look_after(self._look))
+        await asyncio.shield(self._next_look)
+
+    async def _look_after(self, other: asyncio.Task[None] | None) -> None:
+        if other is not None:
+            await asyncio.wait({other})
+        self._look, self._next_look = self._next_look, None
+        await self._learn()
+
+    async def _learn(self) -> None:
         try:
             async with self._db.read() as tx:
                 held = await break_glass.in_force(tx, now())
