@@ -43,6 +43,7 @@ def run() -> None:
     """Run the bot until SIGTERM or Ctrl-C: Slack, the monitor, the schedule and the sender."""
     # Loads Slack's SDK, which the other commands do without.
     from bot.app import Bot  # noqa: PLC0415
+    from bot.memory import keep_for_good  # noqa: PLC0415
 
     async def serve() -> None:
         stop = asyncio.Event()
@@ -52,6 +53,7 @@ def run() -> None:
         await Bot(settings).run(stop)
 
     settings = _settings(logging=True)
+    keep_for_good()
     uvloop.run(serve())
 
 

@@ -64,6 +64,7 @@ async def _serve_ours(api: str) -> None:
     from slack_sdk.web.async_client import AsyncWebClient
 
     from bot.config import load_settings
+    from bot.memory import keep_for_good
     from bot.services.bundle import Services, build
     from bot.slack.blocks import View
     from bot.slack.call import Call
@@ -83,6 +84,7 @@ async def _serve_ours(api: str) -> None:
 
         application = web.Application()
         application.router.add_post("/slack/events", events)
+        keep_for_good()
         await _listen(web.AppRunner(application, access_log=None))
 
 
