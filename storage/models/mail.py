@@ -1,0 +1,240 @@
+"""Servers, campaigns and the ledger: what is sent, through what, and what became of it."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    SmallInteger,
+    String,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from storage.models.base import Base, BigId
+from storage.models.states import CampaignState, DeliveryStatus, Health
+
+
+class Server(Base):
+    __tablename__ = "servers"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), unique=True)
+    host: Mapped[str]
+    port: Mapped[int]
+    tls: Mapped[str] = mapped_column(String(10), default="none")
+    """none, starttls or tls. User names and passwords stay in the settings, under the server's name."""
+    backup_id: Mapped[int | None] = mapped_column(ForeignKey("servers.id"))
+    failover_to_id: Mapped[int | None] = mapped_column(ForeignKey("servers.id"))
+    """Set while another server carries this one's campaigns."""
+    failover_at: Mapped[datetime | None]
+    failover_by: Mapped[str | None]
+    max_connections: Mapped[int] = mapped_column(default=10)
+    rate_per_second: Mapped[int | None]
+    health: Mapped[str] = mapped_column(String(12), default=Health.UNCHECKED)
+    health_since: Mapped[datetime | None]
+    failures: Mapped[int] = mapped_column(default=0)
+    successes: Mapped[int] = mapped_column(default=0)
+    damping: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """What bot/monitor/verdict.py needs to go on after a restart."""
+    last_probe_at: Mapped[datetime | None]
+    last_stage: Mapped[str | None] = mapped_column(String(12))
+    last_code: Mapped[int | None]
+    last_text: Mapped[str | None]
+    last_ms: Mapped[int | None]
+    drained_at: Mapped[datetime | None]
+    drained_by: Mapped[str | None]
+    created_at: Mapped[datetime]
+
+
+class Evidence(Base):
+    """What sending saw of a server: one row a flush in which something failed, or succeeded after a failure."""
+
+    __tablename__ = "evidence"
+    __table_args__ = (
+        Index(
+            "ix_evidence_unjudged",
+            "id",
+            sqlite_where=text("judged_at IS NULL"),
+            postgresql_where=text("judged_at IS NULL"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    server_id: Mapped[int] = mapped_column(ForeignKey("servers.id"))
+    at: Mapped[datetime] = mapped_column(index=True)
+    judged_at: Mapped[datetime | None]
+    """When the monitor took it into account; NULL until then, so that a restart judges nothing twice."""
+    failed: Mapped[int]
+    succeeded: Mapped[int]
+    stage: Mapped[str | None] = mapped_column(String(12))
+    code: Mapped[int | None]
+    text: Mapped[str | None]
+
+
+class Campaign(Base):
+    """One mailing to a list. A notice by email is one too (kind), so that it has the same ledger."""
+
+    __tablename__ = "campaigns"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    name: Mapped[str] = mapped_column(String(80), unique=True)
+    kind: Mapped[str] = mapped_column(String(10), default="campaign")
+    platform: Mapped[str] = mapped_column(String(20), default="local")
+    state: Mapped[str] = mapped_column(String(12), default=CampaignState.SCHEDULED, index=True)
+    state_since: Mapped[datetime]
+    wish: Mapped[str] = mapped_column(String(12), default=CampaignState.SCHEDULED)
+    """Where the state is being driven to: sending, paused or cancelled. Written before anything is asked."""
+    hold: Mapped[str | None] = mapped_column(String(12))
+    hold_reason: Mapped[str | None]
+    hold_outage_id: Mapped[int | None] = mapped_column(ForeignKey("outages.id"))
+    hold_maintenance_id: Mapped[int | None] = mapped_column(ForeignKey("maintenance.id"))
+    wished_at: Mapped[datetime | None]
+    wished_by: Mapped[str | None]
+    """Who wished it, as a message names them: the second of two people is told of the first."""
+    confirmed_at: Mapped[datetime | None]
+    slipped: Mapped[int] = mapped_column(default=0)
+    """How many went out between the last wish to stop and its confirmation."""
+    server_id: Mapped[int] = mapped_column(ForeignKey("servers.id"))
+    subject: Mapped[str]
+    recipients: Mapped[int] = mapped_column(default=0)
+    bad_rows: Mapped[int] = mapped_column(default=0)
+    created_by: Mapped[str]
+    created_at: Mapped[datetime]
+    scheduled_at: Mapped[datetime | None]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime | None]
+    """When the offer ends. After it nothing of this campaign is sent or sent again."""
+
+
+class Message(Base):
+    __tablename__ = "messages"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    campaign_id: Mapped[int] = mapped_column(ForeignKey("campaigns.id"), unique=True)
+    key: Mapped[str] = mapped_column(String(64))
+    """Random, hex. The Message-ID of a delivery is derived from it, so it stays the same when sent again."""
+    sender: Mapped[str]
+    subject: Mapped[str | None]
+    reply_to: Mapped[str | None]
+    eml: Mapped[bytes | None] = mapped_column(LargeBinary)
+    html: Mapped[str | None]
+    text: Mapped[str | None]
+
+
+class Recipient(Base):
+    __tablename__ = "recipients"
+    __table_args__ = (
+        UniqueConstraint("campaign_id", "email_key"),
+        {"sqlite_with_rowid": False},
+    )
+
+    campaign_id: Mapped[int] = mapped_column(
+        BigInteger, ForeignKey("campaigns.id"), primary_key=True, autoincrement=False
+    )
+    n: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    """The recipient's number in its campaign, from 1; gaps are allowed."""
+    email: Mapped[str]
+    email_key: Mapped[str]
+    """The address in lower case: two spellings of one mailbox are one recipient."""
+    fields: Mapped[dict[str, Any]] = mapped_column(default=dict)
+
+
+class Delivery(Base):
+    """The ledger: one row for each recipient of each campaign, the truth of who got what."""
+
+    __tablename__ = "deliveries"
+    __table_args__ = (
+        Index(
+            "ix_deliveries_failed",
+            "server_id",
+            "changed_at",
+            "campaign_id",
+            "n",
+            sqlite_where=text("status IN ('failed_temporary', 'failed_permanent', 'unknown')"),
+            postgresql_where=text("status IN ('failed_temporary', 'failed_permanent', 'unknown')"),
+        ),
+        Index(
+            "ix_deliveries_resend",
+            "resend_id",
+            "status",
+            sqlite_where=text("resend_id IS NOT NULL"),
+            postgresql_where=text("resend_id IS NOT NULL"),
+        ),
+        {"sqlite_with_rowid": False},
+    )
+
+    campaign_id: Mapped[int] = mapped_column(
+        BigInteger, ForeignKey("campaigns.id"), primary_key=True, autoincrement=False
+    )
+    n: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    status: Mapped[str] = mapped_column(String(16), default=DeliveryStatus.QUEUED)
+    attempts: Mapped[int] = mapped_column(SmallInteger, default=0)
+    server_id: Mapped[int | None] = mapped_column(BigInteger)
+    changed_at: Mapped[datetime | None]
+    stage: Mapped[str | None] = mapped_column(String(12))
+    code: Mapped[int | None] = mapped_column(SmallInteger)
+    reply: Mapped[str | None]
+    retry: Mapped[str | None] = mapped_column(String(10))
+    outage_id: Mapped[int | None] = mapped_column(BigInteger)
+    """The outage it was lost in. Stays when it is sent again, so that the summary can tell."""
+    resend_id: Mapped[int | None] = mapped_column(BigInteger)
+    """The resend that has taken it. A queued row belongs to its campaign (NULL) or to one resend."""
+
+
+class Lease(Base):
+    """A range of a ledger that one worker may send now. Rows in it are only told apart by that worker's journal."""
+
+    __tablename__ = "leases"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    campaign_id: Mapped[int] = mapped_column(ForeignKey("campaigns.id"), index=True)
+    resend_id: Mapped[int | None] = mapped_column(BigInteger)
+    first_n: Mapped[int] = mapped_column(BigInteger)
+    last_n: Mapped[int] = mapped_column(BigInteger)
+    worker: Mapped[str] = mapped_column(String(64), index=True)
+    boot_id: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime]
+
+
+class Worker(Base):
+    """A process that sends, with its heartbeat."""
+
+    __tablename__ = "workers"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    host: Mapped[str]
+    pid: Mapped[int]
+    boot_id: Mapped[str] = mapped_column(String(64))
+    journal: Mapped[str]
+    started_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
+
+
+class SendMinute(Base):
+    """Per-minute counts of results, written in the transaction of the results."""
+
+    __tablename__ = "send_minutes"
+
+    campaign_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    minute: Mapped[datetime] = mapped_column(primary_key=True)
+    server_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    status: Mapped[str] = mapped_column(String(16), primary_key=True)
+    count: Mapped[int]
+
+
+class Suppression(Base):
+    """An address that is not mailed: it does not exist, or its owner said so."""
+
+    __tablename__ = "suppressions"
+
+    email_key: Mapped[str] = mapped_column(primary_key=True)
+    reason: Mapped[str]
+    source: Mapped[str] = mapped_column(String(20))
+    """bounce, unsubscribe or person."""
+    at: Mapped[datetime]
