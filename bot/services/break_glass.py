@@ -6,7 +6,7 @@ It gives neither the role approver nor admin, and nobody approves what they aske
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -25,6 +25,7 @@ from storage.timeline import Entry
 _FEWEST_WORDS = 3
 _FEWEST_CHARACTERS = 12
 _MOST_CHARACTERS = 500
+_PATIENCE = timedelta(seconds=1)
 _log = structlog.get_logger(__name__)
 
 
@@ -48,11 +49,11 @@ class BreakGlasses:
         self._db = db
         self._settings = settings.break_glass
         self._access = access
-        self._look: asyncio.Task[None] | None = None
+        self._look: asyncio.Task[Sequence[BreakGlass]] | None = None
         self._next_look: asyncio.Task[None] | None = None
 
     async def refresh(self) -> None:
-        """Learn who holds one now. Never raises: while the database cannot be read, nobody does.
+        """Learn who holds one now. Never raises: while the database cannot be read, or not soon, nobody does.
 
         People who press at the same moment share one look, which begins after the last of them pressed.
         """
@@ -60,20 +61,27 @@ class BreakGlasses:
             self._next_look = asyncio.create_task(self._look_after(self._look))
         await asyncio.shield(self._next_look)
 
-    async def _look_after(self, other: asyncio.Task[None] | None) -> None:
+    async def _look_after(self, other: asyncio.Task[Sequence[BreakGlass]] | None) -> None:
         if other is not None:
-            await asyncio.wait({other})
-        self._look, self._next_look = self._next_look, None
-        await self._learn()
+            await asyncio.wait({other}, timeout=_PATIENCE.total_seconds())
+        self._next_look = None
+        self._look = asyncio.create_task(self._read())
+        # Not awaited to its end: a connection that hangs takes longer to be given up than people can wait.
+        done, _ = await asyncio.wait({self._look}, timeout=_PATIENCE.total_seconds())
+        if not done:
+            self._look.cancel()
+            self._look = None
+            _log.warning("broken glasses cannot be read in time, so none counts")
+        held = done.pop().result() if done else ()
+        self._access.learn_glasses({each.user_id: Glass(each.id, each.ends_at) for each in held})
 
-    async def _learn(self) -> None:
+    async def _read(self) -> Sequence[BreakGlass]:
         try:
             async with self._db.read() as tx:
-                held = await break_glass.in_force(tx, now())
+                return await break_glass.in_force(tx, now())
         except StorageError as error:
             _log.warning("broken glasses cannot be read, so none counts", error=str(error))
-            held = []
-        self._access.learn_glasses({each.user_id: Glass(each.id, each.ends_at) for each in held})
+            return ()
 
     async def begin(self, actor: Actor, reason: str) -> GlassStatus:
         """Take the role sender. Raises NotAllowedError, WrongStateError (held already, or not needed) and

@@ -152,11 +152,15 @@ class FormDesk:
         """What is wrong with a submission, by input block, or by "" for all of it; empty when it can be taken."""
         form = self.forms.forms[body["view"]["callback_id"]]
         payload = submission_payload(body)
-        try:
-            async with asyncio.timeout(QUICK.total_seconds()):
-                found = await form.check(self._services, self.filled(payload, _stranger(payload)))
-        except TimeoutError:
+        check = asyncio.ensure_future(form.check(self._services, self.filled(payload, _stranger(payload))))
+        # Not awaited to its end: a connection that hangs takes longer to be given up than Slack waits for the ack.
+        done, _ = await asyncio.wait({check}, timeout=QUICK.total_seconds())
+        if not done:
+            check.add_done_callback(_look_at)
+            check.cancel()
             return {"": "The database does not answer in time. Nothing was changed; send the form again in a moment."}
+        try:
+            found = check.result()
         except SHOWABLE as error:
             return {"": str(error)}
         # Slack refuses errors about what is no input: https://docs.slack.dev/surfaces/modals/#displaying_errors
@@ -253,3 +257,9 @@ def _not_opened(code: str, typed: str) -> str:
     if code == "expired_trigger_id":
         return f"Slack opens a form only within 3 seconds, and this took longer. Nothing was changed. Type: {typed}"
     return f"Slack did not open the form ({code}). Nothing was changed. Try again, or type: {typed}"
+
+
+def _look_at(check: asyncio.Future[dict[str, str]]) -> None:
+    """Nobody waits for it any more; asyncio need not complain of what it ends with."""
+    if not check.cancelled():
+        check.exception()
