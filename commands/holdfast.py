@@ -89,6 +89,13 @@ COMMAND = _Holdfast(
     example="/outage declare primary customers report missing mail",
     verbs=(
         Verb(
+            "status", "", "how everything stands: servers, campaigns, outages, what waits for whom", _status, looks=True
+        ),
+        *holdfast_approvals.VERBS,
+        *holdfast_audit.VERBS,
+        *holdfast_doctor.VERBS,
+        Verb("undo", "NUMBER", "take back what a command did, by the number in its reply", _undo, _plan_undo),
+        Verb(
             "break-glass",
             "[REASON|end [ID]]",
             "in an emergency: take the role sender for a while; alone: who holds it; end it again",
@@ -96,13 +103,6 @@ COMMAND = _Holdfast(
             _plan_glass,
             looks_alone=True,
         ),
-        Verb(
-            "status", "", "how everything stands: servers, campaigns, outages, what waits for whom", _status, looks=True
-        ),
-        *holdfast_approvals.VERBS,
-        *holdfast_audit.VERBS,
-        Verb("undo", "NUMBER", "take back what a command did, by the number in its reply", _undo, _plan_undo),
-        *holdfast_doctor.VERBS,
     ),
 )
 

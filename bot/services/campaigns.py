@@ -12,7 +12,7 @@ from bot.errors import NotFoundError, WrongStateError
 from bot.services import campaign_targets as targets
 from bot.services import holding
 from bot.services.approvals import ExpiredError
-from bot.services.campaign_asking import AskStatus, CampaignAsking, ChangedError
+from bot.services.campaign_asking import AskStatus, CampaignAsking, ChangedError, Deed
 from bot.services.campaign_results import (
     CampaignRow,
     CampaignStatus,
@@ -91,11 +91,13 @@ class Campaigns:
         self._access.require(actor, "campaign.start")
         at = now()
         async with self._db.transaction() as tx:
-            placed = await targets.to_start(tx, word, at, lock=True)
-            if self._asking.is_needed(placed.campaign):
-                text = await self._asking.ask(tx, actor, "start", placed, at)
-                return MoveResult([], text, await workers.alive(tx, at))
-            return await self._start(tx, actor, placed, at)
+            return await self._do_or_ask(tx, actor, "start", await targets.to_start(tx, word, at, lock=True), at)
+
+    async def _do_or_ask(self, tx: Tx, actor: Actor, deed: Deed, placed: Placed, at: datetime) -> MoveResult:
+        if self._asking.is_needed(placed.campaign):
+            text = await self._asking.ask(tx, actor, deed, placed, at)
+            return MoveResult([], text, await workers.alive(tx, at))
+        return await (self._start if deed == "start" else self._cancel)(tx, actor, placed, at)
 
     async def _start(
         self, tx: Tx, actor: Actor, placed: Placed, at: datetime, past: str = "started", reason: str = ""
@@ -206,11 +208,7 @@ class Campaigns:
         self._access.require(actor, "campaign.cancel")
         at = now()
         async with self._db.transaction() as tx:
-            placed = await targets.to_cancel(tx, word, at)
-            if self._asking.is_needed(placed.campaign):
-                text = await self._asking.ask(tx, actor, "cancel", placed, at)
-                return MoveResult([], text, await workers.alive(tx, at))
-            return await self._cancel(tx, actor, placed, at)
+            return await self._do_or_ask(tx, actor, "cancel", await targets.to_cancel(tx, word, at), at)
 
     async def _cancel(
         self, tx: Tx, actor: Actor, placed: Placed, at: datetime, past: str = "cancelled", reason: str = ""

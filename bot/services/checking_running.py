@@ -75,11 +75,12 @@ def _backlog(trouble: Trouble, at: datetime) -> Finding:
     if not trouble.waiting:
         return Finding("messages", ok=True, sentence="Everything that is to be in Slack is there.")
     since = at - trouble.since if trouble.since else timedelta(0)
-    waits = f"{number(trouble.waiting, 'message')} for Slack, the oldest for {lasting(since)}"
+    wait = "waits" if trouble.waiting == 1 else "wait"
+    waits = f"{number(trouble.waiting, 'message')} {wait} for Slack, the oldest for {lasting(since)}"
     if trouble.error:
-        return Finding("messages", ok=False, sentence=f"There wait {waits}; nothing is lost. {trouble.error}")
+        return Finding("messages", ok=False, sentence=f"{waits}; nothing is lost. {trouble.error}")
     late = since > _BEHIND
-    sentence = f"There wait {waits}." + (" Start Holdfast, which posts them: holdfast run" if late else "")
+    sentence = f"{waits}." + (" Start Holdfast, which posts them: holdfast run" if late else "")
     return Finding("messages", ok=True, sentence=sentence, warn=late)
 
 

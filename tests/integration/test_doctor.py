@@ -85,7 +85,7 @@ async def test_messages_that_slack_does_not_take_are_told_with_the_reason(
         await timeline.ensure_post(tx, "timeline:1", now() - timedelta(minutes=3))
     waiting = (await running(database_url, tmp_path))["messages"]
     assert waiting.level == "warn"
-    assert "1 message for Slack, the oldest for 3 min" in waiting.sentence
+    assert "1 message waits for Slack, the oldest for 3 min" in waiting.sentence
 
     async with db.transaction() as tx:
         post = await posts.get(tx, "timeline:1")

@@ -4,6 +4,7 @@ import asyncio
 import socket
 import ssl
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import cast
@@ -22,7 +23,7 @@ def lines_of(code: int, text: str) -> bytes:
     return "".join(f"{code}{mark}{part}\r\n" for mark, part in zip(marks, parts, strict=True)).encode()
 
 
-class Line(asyncio.Protocol):
+class Line(asyncio.Protocol, ABC):
     """Replies to pipelined commands leave in one write. While `_held`, what comes in only waits.
 
     What is said on it is the affair of the conversation that inherits from it.
@@ -75,16 +76,17 @@ class Line(asyncio.Protocol):
         self._say(lines_of(code, text))
         self._close()
 
+    @abstractmethod
     def _greet(self) -> None:
-        raise NotImplementedError
+        """Says the first line of the conversation."""
 
+    @abstractmethod
     def _take(self) -> bool:
         """Takes one command or message out of the buffer; False when there is no whole one yet."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _start_over(self) -> None:
         """Forgets what was said in the clear."""
-        raise NotImplementedError
 
     def _advance(self) -> None:
         while not (self._held or self._gone) and self._take():
