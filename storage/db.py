@@ -1,6 +1,8 @@
 """The database: SQLite in one file, or PostgreSQL by a URL. The only place where connections are made."""
 
 import asyncio
+import sqlite3
+import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -65,16 +67,31 @@ class Database:
 
     def _prepare_sqlite(self, connection: Any, _record: ConnectionPoolEntry) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves
+        connection.run_async(self._write_ahead)
         cursor = connection.cursor()
         for pragma in (
             f"busy_timeout = {self._busy_timeout_ms}",
-            "journal_mode = WAL",
             "synchronous = NORMAL",
             "foreign_keys = ON",
             "cache_size = -16000",
         ):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
+
+    async def _write_ahead(self, connection: Any) -> None:
+        """Two that open a new file at the same moment would wait for each other, so SQLite refuses one at once, without
+        its busy_timeout: https://www.sqlite.org/c3ref/busy_handler.html
+        """
+        end = time.monotonic() + self._busy_timeout_ms / 1000
+        while True:
+            try:
+                await connection.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > end:
+                    raise
+                await asyncio.sleep(0.01)
+            else:
+                return
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Tx]:

@@ -45,6 +45,14 @@ async def test_migrating_twice_changes_nothing(db: Database) -> None:
     assert await db.migrate() == (head_revision(), head_revision())
 
 
+async def test_many_may_open_a_new_file_at_the_same_moment(tmp_path: Path) -> None:
+    for turn in range(40):
+        files = [Database(f"sqlite:///{tmp_path}/{turn}.db") for _ in range(3)]
+        assert await asyncio.gather(*(each.revision() for each in files)) == [None, None, None]
+        for each in files:
+            await each.close()
+
+
 async def test_it_refuses_tables_of_a_newer_version(db: Database) -> None:
     async with db.transaction() as tx:
         await tx.execute(text("UPDATE alembic_version SET version_num = '9999'"))
