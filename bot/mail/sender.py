@@ -140,7 +140,7 @@ class Sender:
         job.suppressed |= fresh
         self._assign(job)
         job.refill(self._waker(work.server_id))
-        if job.exhausted and not job.has_rows and job.in_flight == 0:
+        if job.exhausted and not job.rows and job.in_flight == 0:
             await self._ledger.flush()
             if await endings.finish(self.db, work):
                 self._drops[key] = asyncio.create_task(self._drop(self._jobs.pop(key)))
@@ -212,8 +212,6 @@ class Sender:
             self._lanes[server_id] = await self._open_lane(carriers[server_id])
 
     async def _open_lane(self, carrier: Carrier) -> Lane:
-        count = min(carrier.max_connections, len(self._free_slots))
-        slots = [self._free_slots.pop() for _ in range(count)]
         sending_settings = self.settings.sending
         command = timedelta(seconds=sending_settings.command_timeout)
         limits = Limits(
@@ -225,12 +223,10 @@ class Sender:
             dot=timedelta(seconds=sending_settings.dot_timeout),
         )
         endpoint = await asyncio.to_thread(endpoint_of, carrier, self.settings)
-        return Lane(carrier, endpoint, sending_settings, self._ledger, self._journal, slots, limits)
+        return Lane(carrier, endpoint, sending_settings, self._ledger, self._journal, self._free_slots, limits)
 
     async def _close_lane(self, server_id: int) -> None:
-        lane = self._lanes.pop(server_id)
-        await lane.close(_SETTLE_SECONDS)
-        self._free_slots += lane.slots
+        await self._lanes.pop(server_id).close(_SETTLE_SECONDS)
 
     async def _beat(self) -> None:
         if now() < self._next_beat:
