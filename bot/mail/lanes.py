@@ -77,6 +77,7 @@ class Lane:
         self._closing = False
         self._looking = False
         self._pacing: asyncio.TimerHandle | None = None
+        self._pacing_at = 0.0
         self._death: Exception | None = None
         self._goodbyes: set[asyncio.Task[None]] = set()
         self._tending = asyncio.create_task(self._tend())
@@ -278,9 +279,10 @@ class Lane:
 
     def _look_at(self, at: float) -> None:
         """Wake up at this time of the loop, because nothing may be taken before."""
-        if self._pacing is None or at < self._pacing.when():
+        if self._pacing is None or at < self._pacing_at:
             if self._pacing is not None:
                 self._pacing.cancel()
+            self._pacing_at = at
             self._pacing = self._loop.call_at(at, self._in_time)
 
     def _in_time(self) -> None:
