@@ -11,7 +11,7 @@ copy it was saved from (Received, DKIM-Signature, ...) and To, Cc, Bcc.
 
 import hashlib
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
@@ -26,10 +26,9 @@ from bot.mail.composing_encoding import (
     header_text,
     mailbox,
     one_newline,
-    quoted_printable,
 )
 from bot.mail.composing_parts import Draft, draft_from_eml, draft_from_templates, text_parts
-from bot.mail.composing_segments import Compiler
+from bot.mail.composing_segments import Body, Compiler
 from bot.mail.templates import escape
 
 __all__ = [
@@ -38,6 +37,7 @@ __all__ = [
     "Source",
     "compile_message",
     "dot_stuff",
+    "message_ids",
     "needs_smtputf8",
     "notice_source",
     "stable_message_id",
@@ -50,12 +50,8 @@ MOST_SUBJECT_CHARS: Final = 1_000
 _GMAIL_CLIPS_AT: Final = 102_000  # octets of HTML, after which Gmail hides the rest
 _HEAVY: Final = 10_000_000
 
-# A value that is the same in HTML, text, quoted-printable and dot-stuffed, and short enough for a line of its
-# own. A space at its end or a dot at its beginning would need care.
-_SAFE: Final = r"!#$%()*+,/:;?@A-Z\[\\\]^_`a-z{|}~0-9-"
-_PLAIN_VALUE: Final = re.compile(rf"(?:[{_SAFE}](?:[ .{_SAFE}]{{0,68}}[.{_SAFE}])?)?")
 _ENVELOPE: Final = re.compile(r"[^\s<>,;:\"\\()\[\]\x00-\x20\x7f@]+@[A-Za-z0-9.-]+")
-_WAYS: Final = re.compile(r"<[!-;=?-~]{1,900}>(?:,\r\n <[!-;=?-~]{1,900}>)?")
+_LONGEST_WAY: Final = 900  # so that a line of List-Unsubscribe holds it
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +105,20 @@ def stable_message_id(message_key: bytes, email: str, domain: str) -> str:
 
     `message_key` is secret to the message (16 to 64 octets), `email` normalised, `domain` ours in ASCII.
     """
+    return message_ids(message_key, domain)(email)
+
+
+def message_ids(message_key: bytes, domain: str) -> Callable[[str], str]:
+    """`stable_message_id` for all recipients of a message: from an address to its Message-ID."""
     # A keyed BLAKE2 costs a twentieth of an HMAC, which OpenSSL sets up anew for every message.
-    return f"<{hashlib.blake2b(email.encode(), key=message_key, digest_size=20).hexdigest()}@{domain}>"
+    keyed, end = hashlib.blake2b(key=message_key, digest_size=20), f"@{domain}>"
+
+    def message_id(email: str) -> str:
+        digest = keyed.copy()
+        digest.update(email.encode())
+        return "<" + digest.hexdigest() + end
+
+    return message_id
 
 
 def compile_message(
@@ -148,10 +156,8 @@ class CompiledMessage:
         self.sender: Final = draft.sender
         self._subject = parts.subject
         self._templates = [(template.html, template) for template in parts.templates.values()]
-        self._pieces = parts.pieces
-        self._wire_pieces = [dot_stuff(piece) for piece in parts.pieces]
-        self._holes = [(hole, *places) for hole, places in parts.holes.items()]
-        self._blocks = parts.blocks
+        self._body = Body(parts, parts.pieces)
+        self._wire_body = Body(parts, parts.pieces, dot_stuff)
         self._own_unsubscribe = draft.list_unsubscribe
         label = header_text(" ".join(campaign.split()), len("X-Holdfast-Campaign: ")) if campaign else b""
         campaign_line = b"X-Holdfast-Campaign: " + label + CRLF if label else b""
@@ -206,21 +212,7 @@ class CompiledMessage:
         if _ENVELOPE.fullmatch(recipient) is None:
             raise BadInputError(f'The address "{shown(recipient)}" cannot stand in a header. Correct it.')
         values = self._values(recipient, fields, unsubscribe_url)
-        pieces = self._wire_pieces.copy() if wire else self._pieces.copy()
-        for hole, in_text, in_html in self._holes:
-            value = hole.value(values, "HTML template" if in_html else "text template")
-            if _PLAIN_VALUE.fullmatch(value):
-                octets = value.encode()
-                for place in in_text:
-                    pieces[place] = octets
-                for place in in_html:
-                    pieces[place] = octets
-            else:
-                _fill(pieces, in_text, value, wire=wire)
-                _fill(pieces, in_html, str(escape(value)) if in_html else value, wire=wire)
-        for place, block in self._blocks:
-            octets = block.render(values)
-            pieces[place] = dot_stuff(octets) if wire else octets
+        pieces = (self._wire_body if wire else self._body).fill(values)
         return b"".join(
             (
                 b"Date: ",
@@ -250,12 +242,13 @@ class CompiledMessage:
     def _values(self, recipient: str, fields: Mapping[str, str], unsubscribe_url: str | None) -> Mapping[str, str]:
         if not self._uses_built_in:
             return fields
-        built_in = {"email": recipient} | ({"unsubscribe_url": unsubscribe_url} if unsubscribe_url else {})
-        return {**fields, **built_in}
+        if not unsubscribe_url:
+            return {**fields, "email": recipient}
+        return {**fields, "email": recipient, "unsubscribe_url": unsubscribe_url}
 
     def _subject_line(self, values: Mapping[str, str]) -> bytes:
         subject = self._subject.render(values)
-        if BREAKS_HEADER.search(subject):
+        if not subject.isprintable() and BREAKS_HEADER.search(subject):
             raise self._forged(values)
         if len(subject) > MOST_SUBJECT_CHARS:
             raise BadInputError(
@@ -275,15 +268,15 @@ class CompiledMessage:
         if not url and not mailto:
             return self._own_unsubscribe
         ways = f"<{url}>,\r\n <mailto:{mailto}>" if url and mailto else f"<{url or 'mailto:' + str(mailto)}>"
-        if _WAYS.fullmatch(ways) is None:
+        if not (_fits_header(url or "") and _fits_header(mailto or "")):
             raise BadInputError(f"The unsubscribe link {shown(ways)} cannot stand in a header. Correct it.")
         if url and url.startswith("https://"):
             return f"List-Unsubscribe: {ways}\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n".encode()
         return f"List-Unsubscribe: {ways}\r\n".encode()
 
 
-def _fill(pieces: list[bytes], places: list[int], value: str, *, wire: bool) -> None:
-    if places:
-        octets = quoted_printable(value)
-        for place in places:
-            pieces[place] = dot_stuff(octets) if wire else octets
+def _fits_header(way: str) -> bool:
+    """Whether a link or an address can stand between angle brackets."""
+    if "<" in way or ">" in way or " " in way:
+        return False
+    return len(way) <= _LONGEST_WAY and way.isascii() and way.isprintable()

@@ -10,7 +10,7 @@ from bot.mail.composing import (
     Source,
     Unsubscribe,
     compile_message,
-    stable_message_id,
+    message_ids,
 )
 from bot.mail.links import Links
 from storage import recipients, sending
@@ -60,8 +60,7 @@ async def prepare(db: Database, settings: Settings, work: Work) -> Prepared:
 def _composer(
     compiled: CompiledMessage, message: Message, campaign_id: int, settings: Settings
 ) -> Callable[[Row], bytes]:
-    key = bytes.fromhex(message.key)
-    domain = compiled.sender.rpartition("@")[2]
+    message_id = message_ids(bytes.fromhex(message.key), compiled.sender.rpartition("@")[2])
     base = settings.public_url.rstrip("/") + "/u/" if settings.public_url is not None else None
     links = Links([settings.signing_key()])
     mailto = settings.unsubscribe_mailto
@@ -70,7 +69,7 @@ def _composer(
         return compiled.render(
             row.email,
             row.fields,
-            message_id=stable_message_id(key, row.email, domain),
+            message_id=message_id(row.email),
             date=now(),
             unsubscribe_url=base + links.make(campaign_id, row.n) if base is not None else None,
             unsubscribe_mailto=mailto,
