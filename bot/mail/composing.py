@@ -12,7 +12,7 @@ copy it was saved from (Received, DKIM-Signature, ...) and To, Cc, Bcc.
 import hashlib
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, Literal
 
@@ -27,9 +27,10 @@ from bot.mail.composing_encoding import (
     mailbox,
     one_newline,
 )
+from bot.mail.composing_mjml import html_of_mjml
 from bot.mail.composing_parts import Draft, draft_from_eml, draft_from_templates, text_parts
 from bot.mail.composing_segments import Body, Compiler
-from bot.mail.templates import escape
+from bot.mail.templates import compile_template, escape
 
 __all__ = [
     "CompiledMessage",
@@ -59,7 +60,7 @@ class Source:
     """What a message is made from: an .eml's octets, or templates.
 
     With `eml`, `sender` and `reply_to` replace its own when given, and the other fields stay empty. Without,
-    `sender`, `subject` and one of `html`, `text` are needed. `sender` and `reply_to` are written as in a
+    `sender`, `subject` and one of `html`, `mjml`, `text` are needed. `sender` and `reply_to` are written as in a
     header: `Anna <anna@example.com>`.
     """
 
@@ -69,6 +70,11 @@ class Source:
     text: str | None = None
     sender: str = ""
     reply_to: str = ""
+    mjml: str | None = None
+
+    def as_html(self) -> "Source":
+        """The same with its MJML made into HTML. Raises BadInputError."""
+        return self if self.mjml is None else replace(self, html=html_of_mjml(self.mjml), mjml=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +140,15 @@ def compile_message(
     so that what only fails when filled in fails now. `unsubscribe` says what `render` will be given. Raises
     BadInputError that names the template, the field or the header and what to do.
     """
+    declared = {*fields, "email", *(["unsubscribe_url"] if unsubscribe == "link" else [])}
+    if source.mjml is not None:
+        # First as it was written: the lines of the HTML made from it would say nothing to its author.
+        compile_template(source.mjml, where="MJML", html=True, declared=declared)
     if source.eml is not None:
         draft = draft_from_eml(source.eml, source.sender, source.reply_to)
     else:
-        draft = draft_from_templates(source.subject, source.html, source.text, source.sender, source.reply_to)
-    declared = {*fields, "email", *(["unsubscribe_url"] if unsubscribe == "link" else [])}
+        html = source.as_html().html
+        draft = draft_from_templates(source.subject, html, source.text, source.sender, source.reply_to)
     compiled = CompiledMessage(draft, Compiler(draft, declared), campaign, unsubscribe)
     if isinstance(fields, Mapping):
         compiled.preview("someone@example.com", fields, unsubscribe_url="https://example.com/")

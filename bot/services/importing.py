@@ -176,7 +176,8 @@ class Importing:
     async def _reserve(self, wish: _Wish) -> int:
         """Take the name, and write down the message. Raises BadInputError when somebody was faster."""
         at = now()
-        source = wish.source
+        # MJML is kept as the HTML it became: what was looked at is what is sent, by whichever version of Holdfast.
+        source = await asyncio.to_thread(wish.source.as_html)
         values = {
             "name": wish.name,
             "kind": campaigns.IMPORTING,
