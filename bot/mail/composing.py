@@ -11,7 +11,7 @@ copy it was saved from (Received, DKIM-Signature, ...) and To, Cc, Bcc.
 
 import hashlib
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, Literal
@@ -30,6 +30,8 @@ from bot.mail.composing_encoding import (
 from bot.mail.composing_mjml import html_of_mjml
 from bot.mail.composing_parts import Draft, draft_from_eml, draft_from_templates, text_parts
 from bot.mail.composing_segments import Body, Compiler
+from bot.mail.dkim import Signer, body_hash, relaxed_lines
+from bot.mail.dkim_keys import SigningKey, keys_for
 from bot.mail.templates import compile_template, escape
 
 __all__ = [
@@ -133,12 +135,14 @@ def compile_message(
     fields: Collection[str] | Mapping[str, str] = (),
     campaign: str = "",
     unsubscribe: Unsubscribe = "none",
+    keys: Sequence[SigningKey] = (),
 ) -> "CompiledMessage":
     """Compile a message for recipients who have `fields`: their names, or a sample of one recipient's.
 
     `email` and `unsubscribe_url` are fields of every recipient. With a sample the message is rendered once,
-    so that what only fails when filled in fails now. `unsubscribe` says what `render` will be given. Raises
-    BadInputError that names the template, the field or the header and what to do.
+    so that what only fails when filled in fails now. `unsubscribe` says what `render` will be given. Those of the
+    `keys` that are for the sender's domain sign each message. Raises BadInputError that names the template, the
+    field or the header and what to do.
     """
     declared = {*fields, "email", *(["unsubscribe_url"] if unsubscribe == "link" else [])}
     if source.mjml is not None:
@@ -149,7 +153,7 @@ def compile_message(
     else:
         html = source.as_html().html
         draft = draft_from_templates(source.subject, html, source.text, source.sender, source.reply_to)
-    compiled = CompiledMessage(draft, Compiler(draft, declared), campaign, unsubscribe)
+    compiled = CompiledMessage(draft, Compiler(draft, declared), campaign, unsubscribe, keys)
     if isinstance(fields, Mapping):
         compiled.preview("someone@example.com", fields, unsubscribe_url="https://example.com/")
     return compiled
@@ -162,7 +166,14 @@ class CompiledMessage:
     `size` about how many octets one copy has.
     """
 
-    def __init__(self, draft: Draft, parts: Compiler, campaign: str, unsubscribe: Unsubscribe) -> None:
+    def __init__(
+        self,
+        draft: Draft,
+        parts: Compiler,
+        campaign: str,
+        unsubscribe: Unsubscribe,
+        keys: Sequence[SigningKey],
+    ) -> None:
         self.sender: Final = draft.sender
         self._subject = parts.subject
         self._templates = [(template.html, template) for template in parts.templates.values()]
@@ -173,11 +184,16 @@ class CompiledMessage:
         campaign_line = b"X-Holdfast-Campaign: " + label + CRLF if label else b""
         self._from = b"\r\nFrom: " + draft.from_header + b"\r\nTo: "
         self._rest = campaign_line + draft.head + b"MIME-Version: 1.0\r\n"
+        self._signed = self._signing(keys, parts) if keys else None
         used = [self._subject, *(template for _, template in self._templates)]
         self.fields: Final = frozenset().union(*(template.fields for template in used))
         self._uses_built_in = not self.fields.isdisjoint(BUILT_IN_FIELDS)
         self.size: Final = parts.size
         self.warnings: Final = (*draft.warnings, *self._worries(draft, unsubscribe))
+
+    def _signing(self, keys: Sequence[SigningKey], parts: Compiler) -> "_Signed | None":
+        fitting = keys_for(keys, self.sender.rpartition("@")[2])
+        return _Signed(fitting, self._rest, parts) if fitting else None
 
     def _worries(self, draft: Draft, unsubscribe: Unsubscribe) -> list[str]:
         worries = []
@@ -223,22 +239,21 @@ class CompiledMessage:
             raise BadInputError(f'The address "{shown(recipient)}" cannot stand in a header. Correct it.')
         values = self._values(recipient, fields, unsubscribe_url)
         pieces = (self._wire_body if wire else self._body).fill(values)
-        return b"".join(
-            (
-                b"Date: ",
-                header_date(date),
-                self._from,
-                mailbox(name, recipient),
-                b"\r\nSubject: ",
-                self._subject_line(values),
-                b"\r\nMessage-ID: ",
-                message_id.encode(),
-                CRLF,
-                self._unsubscribe(unsubscribe_url, unsubscribe_mailto),
-                self._rest,
-                *pieces,
-            )
+        head = (
+            b"Date: ",
+            header_date(date),
+            self._from,
+            mailbox(name, recipient),
+            b"\r\nSubject: ",
+            self._subject_line(values),
+            b"\r\nMessage-ID: ",
+            message_id.encode(),
+            CRLF,
+            self._unsubscribe(unsubscribe_url, unsubscribe_mailto),
         )
+        if self._signed is not None:
+            return b"".join((self._signed.sign(b"".join(head), values, date), *head, self._rest, *pieces))
+        return b"".join((*head, self._rest, *pieces))
 
     def preview(self, recipient: str, fields: Mapping[str, str], *, unsubscribe_url: str | None = None) -> Preview:
         """What this recipient would read; raises as `render` does."""
@@ -283,6 +298,19 @@ class CompiledMessage:
         if url and url.startswith("https://"):
             return f"List-Unsubscribe: {ways}\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n".encode()
         return f"List-Unsubscribe: {ways}\r\n".encode()
+
+
+class _Signed:
+    """A message that Holdfast signs: its body once more, in the form that DKIM hashes."""
+
+    def __init__(self, keys: Sequence[SigningKey], head: bytes, parts: Compiler) -> None:
+        own_head, _, first = parts.pieces[0].partition(CRLF + CRLF)
+        self._signer = Signer(keys, head + own_head + CRLF)
+        self._body = Body(parts, [first, *parts.pieces[1:]], relaxed_lines, bare=False)
+        self._hash = body_hash(self._body.fill({})) if self._body.fixed else None
+
+    def sign(self, head: bytes, values: Mapping[str, str], at: datetime) -> bytes:
+        return self._signer.sign(head, self._hash or body_hash(self._body.fill(values)), at)
 
 
 def _fits_header(way: str) -> bool:

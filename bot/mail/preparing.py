@@ -1,5 +1,6 @@
 """From a campaign's row to a function that makes the message of each recipient."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from bot.mail.composing import (
     compile_message,
     message_ids,
 )
+from bot.mail.dkim_keys import read_keys
 from bot.mail.links import Links
 from storage import recipients, sending
 from storage.db import Database
@@ -47,12 +49,18 @@ def unsubscribe_of(settings: Settings) -> Unsubscribe:
 
 
 async def prepare(db: Database, settings: Settings, work: Work) -> Prepared:
-    """Read and compile the campaign's message. Raises BadInputError when it cannot be compiled."""
+    """Read and compile the campaign's message. Raises BadInputError when it cannot be compiled, SettingsError for a
+    key that should sign it and cannot be used: better late than unsigned.
+    """
     async with db.read() as tx:
         message = await sending.message(tx, work.campaign_id)
         names = await recipients.field_names(tx, work.campaign_id)
     compiled = compile_message(
-        source_of(message), fields=names, campaign=work.name, unsubscribe=unsubscribe_of(settings)
+        source_of(message),
+        fields=names,
+        campaign=work.name,
+        unsubscribe=unsubscribe_of(settings),
+        keys=await asyncio.to_thread(read_keys, settings),
     )
     return Prepared(compiled.sender, _composer(compiled, message, work.campaign_id, settings))
 
