@@ -191,7 +191,9 @@ def _warn_about(draft: Draft, message: EmailMessage) -> None:
         if message.get(name):
             draft.warnings.append(f"{name} is left out: each message goes to its one recipient only.")
     if message.get("DKIM-Signature"):
-        draft.warnings.append("The DKIM signature is left out, since the message changes. The server signs it.")
+        draft.warnings.append(
+            "The DKIM signature is left out, since the message changes. The server signs it anew, or Holdfast."
+        )
     if draft.list_unsubscribe:
         draft.warnings.append(
             "List-Unsubscribe of the file is the same for everyone. It is used only where Holdfast has no link."

@@ -8,10 +8,12 @@ Sources: RFC 6376, RFC 8301 (sizes), RFC 8463 (Ed25519).
 import binascii
 import hashlib
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import structlog
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
@@ -20,7 +22,10 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from bot.config import DkimSettings, Settings
-from bot.errors import SettingsError
+from bot.errors import BadInputError, SettingsError
+from bot.mail.composing_parts import parse_sender
+
+log = structlog.get_logger()
 
 _REFUSED_BELOW: Final = 1024
 _WEAK_BELOW: Final = 2048
@@ -70,6 +75,17 @@ class SigningKey:
 def read_keys(settings: Settings) -> list[SigningKey]:
     """All keys of the settings. Raises SettingsError, which names the key, when one cannot be used."""
     return [read_key(name, given) for name, given in settings.dkim.items()]
+
+
+def check_keys(settings: Settings) -> None:
+    """At a start: raises SettingsError for a key that cannot be used; what is only doubtful is in the log."""
+    for key in read_keys(settings):
+        if key.weak:
+            log.warning("a DKIM key is shorter than receivers want", selector=key.selector, bits=key.bits)
+    with suppress(BadInputError):  # a sender that cannot be read is told when a notice is drafted
+        [(_, address), *_] = parse_sender(settings.notices.sender or "", "From")
+        if (sentence := unsigned(settings, address.rpartition("@")[2])) is not None:
+            log.warning("notices are not signed", reason=sentence)
 
 
 def read_key(name: str, given: DkimSettings) -> SigningKey:

@@ -17,6 +17,7 @@ from bot.config import Settings
 from bot.errors import SHOWABLE, BadInputError, BotError, NotFoundError
 from bot.mail.audience import BadRow, Recipients, Row, read_recipients
 from bot.mail.composing import CompiledMessage, Source, compile_message
+from bot.mail.dkim_keys import unsigned
 from bot.mail.preparing import unsubscribe_of
 from bot.services.names import check_name, complete
 from bot.services.words import joined, moment, number
@@ -156,7 +157,7 @@ class Importing:
             duplicates=tally.good - added,
             bad=tally.bad,
             bad_rows=tuple(tally.bad_rows),
-            warnings=tuple(compiled.warnings) if compiled else (),
+            warnings=self._warnings(compiled) if compiled else (),
         )
 
     def _compile(self, wish: _Wish, first: NewRecipient) -> CompiledMessage:
@@ -172,6 +173,10 @@ class Importing:
             unsubscribe_mailto=self._settings.unsubscribe_mailto,
         )
         return compiled
+
+    def _warnings(self, compiled: CompiledMessage) -> tuple[str, ...]:
+        not_signed = unsigned(self._settings, compiled.sender.rpartition("@")[2])
+        return (*compiled.warnings, not_signed) if not_signed else compiled.warnings
 
     async def _reserve(self, wish: _Wish) -> int:
         """Take the name, and write down the message. Raises BadInputError when somebody was faster."""

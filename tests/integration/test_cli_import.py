@@ -68,6 +68,17 @@ def test_a_mistake_in_mjml_is_said_with_its_line(holdfast: Holdfast, files: Path
     assert "line 3: </mj-column> comes while <mj-text> of line 2 is open" in ran.err
 
 
+def test_it_warns_where_the_keys_are_for_other_mail(holdfast: Holdfast, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The key itself is the sender's: whoever imports need not be able to read it.
+    monkeypatch.setenv("HOLDFAST_DKIM__SEL1__DOMAIN", "other.example")
+    monkeypatch.setenv("HOLDFAST_DKIM__SEL1__KEY_FILE", "of-the-sender.pem")
+
+    ran = holdfast("import", "spring-sale", "message.eml", "recipients.csv")
+
+    assert ran.code == 0
+    assert "Warning: Mail from shop.example is not signed by Holdfast: its DKIM keys are for other.example." in ran.out
+
+
 def test_rows_that_cannot_be_used_are_named_with_their_lines(holdfast: Holdfast, files: Path) -> None:
     (files / "recipients.csv").write_text(
         "email,name\nada@example.net,Ada\nnobody,Bob\nada@example.net,Ada again\ncleo@example.net,C,x\n"

@@ -1,21 +1,14 @@
 """Signatures hold for an independent verifier (dkimpy), whatever the message says, and break when it is changed."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import dkim
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
-    Encoding,
-    KeySerializationEncryption,
-    NoEncryption,
-    PrivateFormat,
-)
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,51 +16,12 @@ from bot.config import DkimSettings, Settings
 from bot.errors import SettingsError
 from bot.mail.composing import CompiledMessage, Source, compile_message
 from bot.mail.dkim_keys import SigningKey, keys_for, read_key, read_keys, unsigned
+from tests.dkim_world import BOTH, ED25519, ED25519_PEM, RSA_PEM, holds, pem, signing
 
 AT = datetime(2026, 3, 1, 12, 30, 5, tzinfo=UTC)
 SENDER = "Shop <news@shop.example>"
 VALUES = st.text(st.characters(exclude_categories=["Cs"]), max_size=120)
 HEADER_VALUES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n\0"), max_size=120)
-
-
-def pem(key: Any, lock: KeySerializationEncryption | None = None) -> bytes:
-    octets = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, lock or NoEncryption())
-    assert isinstance(octets, bytes)
-    return octets
-
-
-RSA_PEM = pem(rsa.generate_private_key(65537, 2048))
-ED25519_PEM = pem(Ed25519PrivateKey.generate())
-
-
-def signing(selector: str, octets: bytes, domain: str = "shop.example") -> SigningKey:
-    return read_key(selector, DkimSettings.model_validate({"domain": domain, "key": octets.decode()}))
-
-
-RSA = signing("rsa1", RSA_PEM)
-ED25519 = signing("ed1", ED25519_PEM)
-BOTH = (RSA, ED25519)
-
-
-def dns(*keys: SigningKey) -> Callable[..., bytes | None]:
-    records = {f"{name}.".encode(): text.encode() for name, text in (key.record for key in keys)}
-
-    def published(name: bytes, **_options: Any) -> bytes | None:
-        return records.get(name)
-
-    return published
-
-
-def holds(message: bytes, *keys: SigningKey) -> list[bool]:
-    """What the verifier says of each signature, from the top."""
-    return [_holds(message, at, dns(*keys)) for at in range(len(keys))]
-
-
-def _holds(message: bytes, at: int, published: Callable[..., bytes | None]) -> bool:
-    try:
-        return bool(dkim.DKIM(message).verify(idx=at, dnsfunc=published))
-    except dkim.ValidationError:
-        return False
 
 
 def compiled(
