@@ -53,8 +53,8 @@ MOST_SUBJECT_CHARS: Final = 1_000
 _GMAIL_CLIPS_AT: Final = 102_000  # octets of HTML, after which Gmail hides the rest
 _HEAVY: Final = 10_000_000
 
-_ENVELOPE: Final = re.compile(r"[^\s<>,;:\"\\()\[\]\x00-\x20\x7f@]+@[A-Za-z0-9.-]+")
-_LONGEST_WAY: Final = 900  # so that a line of List-Unsubscribe holds it
+_is_envelope: Final = re.compile(r"[^\s<>,;:\"\\()\[\]\x00-\x20\x7f@]++@[A-Za-z0-9.-]++").fullmatch
+_LONGEST_WAYS: Final = 900  # so that a line of List-Unsubscribe holds either
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +235,7 @@ class CompiledMessage:
         `unsubscribe_mailto` an address. BadInputError when this recipient cannot be written to: a field is
         missing, or one that lands in a header holds a line break. The others are not concerned.
         """
-        if _ENVELOPE.fullmatch(recipient) is None:
+        if _is_envelope(recipient) is None:
             raise BadInputError(f'The address "{shown(recipient)}" cannot stand in a header. Correct it.')
         values = self._values(recipient, fields, unsubscribe_url)
         pieces = (self._wire_body if wire else self._body).fill(values)
@@ -243,7 +243,7 @@ class CompiledMessage:
             b"Date: ",
             header_date(date),
             self._from,
-            mailbox(name, recipient),
+            mailbox(name, recipient) if name else recipient.encode(),
             b"\r\nSubject: ",
             self._subject_line(values),
             b"\r\nMessage-ID: ",
@@ -251,9 +251,8 @@ class CompiledMessage:
             CRLF,
             self._unsubscribe(unsubscribe_url, unsubscribe_mailto),
         )
-        if self._signed is not None:
-            return b"".join((self._signed.sign(b"".join(head), values, date), *head, self._rest, *pieces))
-        return b"".join((*head, self._rest, *pieces))
+        signatures = self._signed.sign(b"".join(head), values, date) if self._signed is not None else b""
+        return b"".join((signatures, *head, self._rest, *pieces))
 
     def preview(self, recipient: str, fields: Mapping[str, str], *, unsubscribe_url: str | None = None) -> Preview:
         """What this recipient would read; raises as `render` does."""
@@ -293,7 +292,7 @@ class CompiledMessage:
         if not url and not mailto:
             return self._own_unsubscribe
         ways = f"<{url}>,\r\n <mailto:{mailto}>" if url and mailto else f"<{url or 'mailto:' + str(mailto)}>"
-        if not (_fits_header(url or "") and _fits_header(mailto or "")):
+        if not _fits_header(f"{url}{mailto}"):
             raise BadInputError(f"The unsubscribe link {shown(ways)} cannot stand in a header. Correct it.")
         if url and url.startswith("https://"):
             return f"List-Unsubscribe: {ways}\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n".encode()
@@ -313,8 +312,8 @@ class _Signed:
         return self._signer.sign(head, self._hash or body_hash(self._body.fill(values)), at)
 
 
-def _fits_header(way: str) -> bool:
-    """Whether a link or an address can stand between angle brackets."""
-    if "<" in way or ">" in way or " " in way:
+def _fits_header(ways: str) -> bool:
+    """Whether a link and an address can each stand between angle brackets."""
+    if "<" in ways or ">" in ways or " " in ways:
         return False
-    return len(way) <= _LONGEST_WAY and way.isascii() and way.isprintable()
+    return len(ways) <= _LONGEST_WAYS and ways.isascii() and ways.isprintable()

@@ -23,7 +23,7 @@ _FOLD_AT: Final = 76
 _WORD_OCTETS: Final = 39  # so that an encoded word fits behind a header's name in 76 characters
 
 BREAKS_HEADER: Final = re.compile(r"[\r\n\0]")
-_HEADER_ASCII: Final = re.compile(r"[!-~](?:[ -~]*[!-~])?")
+_HEADER_ASCII: Final = re.compile(r"[!-~][ -~]*+(?<! )")
 _PHRASE: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _DOT_LINE: Final = re.compile(rb"\n\.")
 _LONG_QP: Final = re.compile(rb"[^\n]{77,}|[^\n]{76}\Z")
@@ -64,6 +64,8 @@ def soft_lines(octets: bytes) -> bytes:
     """Octets without line ends that need no escape, as quoted-printable: in lines of `LONGEST_PLAIN`, softly broken."""
     if len(octets) <= LONGEST_PLAIN:
         return octets
+    if len(octets) <= 2 * LONGEST_PLAIN:  # a link, in most messages
+        return octets[:LONGEST_PLAIN] + SOFT_BREAK + octets[LONGEST_PLAIN:]
     return SOFT_BREAK.join([octets[at : at + LONGEST_PLAIN] for at in range(0, len(octets), LONGEST_PLAIN)])
 
 

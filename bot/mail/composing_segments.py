@@ -26,7 +26,7 @@ Form = Callable[[bytes], bytes]
 # A value that is the same in HTML, text and quoted-printable. A space at its end or a dot at its beginning would
 # need care.
 _SAFE: Final = r"!#$%()*+,/:;?@A-Z\[\\\]^_`a-z{|}~0-9-"
-_PLAIN_VALUE: Final = re.compile(rf"(?:[{_SAFE}][ .{_SAFE}]*+(?<! ))?")
+_is_plain: Final = re.compile(rf"(?:[{_SAFE}][ .{_SAFE}]*+(?<! ))?").fullmatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,9 @@ class Body:
 
     def __init__(self, parts: "Compiler", pieces: Sequence[bytes], form: Form = bytes, *, bare: bool = True) -> None:
         self._pieces: Final = [form(piece) for piece in pieces]
-        self._holes: Final = [(hole.name, hole, *places) for hole, places in parts.holes.items()]
+        self._holes: Final = [
+            (hole.name, hole, (*places[0], *places[1]), places) for hole, places in parts.holes.items()
+        ]
         self._blocks: Final = parts.blocks
         self._form: Final = form
         self._longest_bare: Final = LONGEST_PLAIN if bare else 0
@@ -63,18 +65,16 @@ class Body:
     def fill(self, values: Mapping[str, str]) -> list[bytes]:
         """The pieces for one recipient. Raises BadInputError when a field is missing."""
         pieces, form = self._pieces.copy(), self._form
-        for name, hole, in_text, in_html in self._holes:
-            value = values.get(name) or hole.value(values, "HTML template" if in_html else "text template")
-            if _PLAIN_VALUE.fullmatch(value):
+        for name, hole, everywhere, places in self._holes:
+            value = values.get(name) or hole.value(values, "HTML template" if places[1] else "text template")
+            if _is_plain(value):
                 octets = value.encode()
                 if len(octets) > self._longest_bare:
                     octets = form(soft_lines(octets))
-                for place in in_text:
-                    pieces[place] = octets
-                for place in in_html:
+                for place in everywhere:
                     pieces[place] = octets
             else:
-                self._encode(pieces, value, in_text, in_html)
+                self._encode(pieces, value, *places)
         for place, block in self._blocks:
             pieces[place] = form(block.render(values))
         return pieces

@@ -51,7 +51,7 @@ class Links:
         inner.update(payload)
         outer.update(inner.digest())
         signature = binascii.b2a_base64(outer.digest(), newline=False).translate(_URL_SAFE, b"=")
-        return (payload + b"." + signature).decode("ascii")
+        return (payload + b"." + signature).decode()
 
     def read(self, token: str) -> tuple[int, int]:
         """The campaign's id and the recipient's number; BadInputError when we did not make this token."""
