@@ -225,7 +225,7 @@ class CompiledMessage:
         unsubscribe_mailto: str | None = None,
         wire: bool = False,
     ) -> bytes:
-        """The message for one recipient: CRLF, ASCII (but for an SMTPUTF8 address in To).
+        """The message for one recipient, signed where there is a key: CRLF, ASCII (but for an SMTPUTF8 address in To).
 
         With `wire` it is dot-stuffed, as `dot_stuff` would do it but for next to nothing: what all recipients
         share was stuffed when it was compiled, and every hole begins a line.
