@@ -19,6 +19,8 @@ from bot.mail.addresses import shown
 from bot.mail.templates import MOST_TEMPLATE_CHARS, mask_tags
 
 _MOST_NESTED: Final = 100
+_MOST_TAGS: Final = 10_000
+_LONGEST_DEFAULTS: Final = 2_000  # of one tag in mj-attributes; each tag that they are for repeats them
 _MARKUP: Final = re.compile(
     r"""<!--(?P<comment>.*?)-->
       | <(?P<closing>/?)(?P<name>[A-Za-z][\w:-]*)
@@ -106,8 +108,10 @@ def _check_tags(masked: _Masked) -> None:
     """Every tag is known, closed, and closed in its order. Raises BadInputError with the line."""
     opened: list[tuple[str, int]] = []
     seen = set()
-    for found in _MARKUP.finditer(masked.text):
+    for number, found in enumerate(_MARKUP.finditer(masked.text)):
         name, at = found["name"], found.start()
+        if number > _MOST_TAGS:
+            raise BadInputError(f"The MJML has more than {_MOST_TAGS:,} tags. Shorten it.")
         if name is None:
             _check_no_tag(masked, found)
             continue
@@ -120,6 +124,8 @@ def _check_tags(masked: _Masked) -> None:
             _check_closing(masked, at, name, opened)
             continue
         _check_known(masked, at, name)
+        if opened and opened[-1][0] == "mj-attributes" and len(found["attributes"]) > _LONGEST_DEFAULTS:
+            raise _mistake(masked, at, f"<{name}> in mj-attributes is longer than {_LONGEST_DEFAULTS:,} characters")
         if not found["empty"] and name.lower() not in _VOID:
             opened.append((name, at))
             if len(opened) > _MOST_NESTED:

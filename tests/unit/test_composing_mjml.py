@@ -80,6 +80,11 @@ def test_a_field_that_nobody_has_is_named_with_its_line_in_the_mjml() -> None:
         (within('<mj-image width="{{ w }}" src="x" />'), r"\{\{ w \}\} on line 3 of the MJML would be lost"),
         (within("<mj-text>" + "<b>" * 100_000), "line 3: <b> stands within 100 others"),
         ("<mjml>" + "x" * 1_000_000, "longer than 1,000,000"),
+        (within("<mj-text/>" * 10_001), "more than 10,000 tags"),
+        (
+            within("", head=f'<mj-attributes><mj-all css-class="{"x" * 2001}" /></mj-attributes>'),
+            "line 1: <mj-all> in mj-attributes is longer than 2,000",
+        ),
     ],
 )
 def test_it_says_what_is_wrong_and_where(source: str, reason: str) -> None:
