@@ -8,10 +8,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from sqlalchemy import update
 
+from bot.app import Bot
 from bot.demo.relays import Profile, Relay
 from bot.errors import SettingsError
 from bot.mail.dkim_keys import check_keys
 from bot.mail.sender import Sender
+from bot.mail.worker import run_worker
 from bot.services.checking import Finding
 from bot.services.dkim_check import check_dkim
 from storage.db import Database
@@ -82,11 +84,20 @@ async def test_a_campaign_is_paused_rather_than_sent_without_its_signature(
     assert "gone.pem cannot be read (No such file or directory)" in (paused.hold_reason or "")
 
 
-def test_neither_the_bot_nor_the_sender_starts_with_a_key_of_no_use(tmp_path: Path) -> None:
+async def test_neither_the_bot_nor_the_sender_starts_with_a_key_of_no_use(tmp_path: Path) -> None:
     wrong = {"ed1": {"domain": "shop.example", "key": "not a key"}}
+    slack = {"slack_bot_token": "xoxb-1", "slack_app_token": "xapp-1", "channel": "email-ops"}
+    settings = settings_for("", tmp_path, dkim=wrong, **slack)
     with pytest.raises(SettingsError, match=r"dkim\.ed1: this is no private key in PEM"):
-        check_keys(settings_for("", tmp_path, dkim=wrong))
-    check_keys(settings_for("", tmp_path, dkim=KEYS, notices={"sender": "Status <status@elsewhere.example>"}))
+        await Bot(settings).run(asyncio.Event())
+    with pytest.raises(SettingsError, match=r"dkim\.ed1: this is no private key in PEM"):
+        await asyncio.to_thread(run_worker, settings)
+
+
+def test_a_start_goes_on_where_only_some_mail_has_no_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = settings_for("", tmp_path, dkim=KEYS, notices={"sender": "Status <status@elsewhere.example>"})
+    check_keys(settings)
+    assert "Mail from elsewhere.example is not signed by Holdfast" in capsys.readouterr().out
 
 
 async def test_check_names_the_record_to_publish_and_mail_without_a_key(
