@@ -54,7 +54,7 @@ _GMAIL_CLIPS_AT: Final = 102_000  # octets of HTML, after which Gmail hides the 
 _HEAVY: Final = 10_000_000
 
 _is_envelope: Final = re.compile(r"[^\s<>,;:\"\\()\[\]\x00-\x20\x7f@]++@[A-Za-z0-9.-]++").fullmatch
-_LONGEST_WAYS: Final = 900  # so that a line of List-Unsubscribe holds either
+_are_ways: Final = re.compile(r"[!-;=?-~]{1,900}+").fullmatch  # without brackets, and short enough for a line
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +187,7 @@ class CompiledMessage:
         self._signed = self._signing(keys, parts) if keys else None
         used = [self._subject, *(template for _, template in self._templates)]
         self.fields: Final = frozenset().union(*(template.fields for template in used))
+        self._same_subject = self._subject_line({}) if not self._subject.fields else None
         self._uses_built_in = not self.fields.isdisjoint(BUILT_IN_FIELDS)
         self.size: Final = parts.size
         self.warnings: Final = (*draft.warnings, *self._worries(draft, unsubscribe))
@@ -245,7 +246,7 @@ class CompiledMessage:
             self._from,
             mailbox(name, recipient) if name else recipient.encode(),
             b"\r\nSubject: ",
-            self._subject_line(values),
+            self._same_subject or self._subject_line(values),
             b"\r\nMessage-ID: ",
             message_id.encode(),
             CRLF,
@@ -292,7 +293,7 @@ class CompiledMessage:
         if not url and not mailto:
             return self._own_unsubscribe
         ways = f"<{url}>,\r\n <mailto:{mailto}>" if url and mailto else f"<{url or 'mailto:' + str(mailto)}>"
-        if not _fits_header(f"{url}{mailto}"):
+        if _are_ways(f"{url}{mailto}") is None:
             raise BadInputError(f"The unsubscribe link {shown(ways)} cannot stand in a header. Correct it.")
         if url and url.startswith("https://"):
             return f"List-Unsubscribe: {ways}\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n".encode()
@@ -310,10 +311,3 @@ class _Signed:
 
     def sign(self, head: bytes, values: Mapping[str, str], at: datetime) -> bytes:
         return self._signer.sign(head, self._hash or body_hash(self._body.fill(values)), at)
-
-
-def _fits_header(ways: str) -> bool:
-    """Whether a link and an address can each stand between angle brackets."""
-    if "<" in ways or ">" in ways or " " in ways:
-        return False
-    return len(ways) <= _LONGEST_WAYS and ways.isascii() and ways.isprintable()

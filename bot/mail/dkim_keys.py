@@ -91,9 +91,8 @@ def check_keys(settings: Settings) -> None:
 def read_key(name: str, given: DkimSettings) -> SigningKey:
     """One key. Raises SettingsError: it cannot be read, is of no use to DKIM, or too short to be believed."""
     where = f"dkim.{name}"
-    pem = given.key.get_secret_value().encode() if given.key is not None else _octets(where, given.key_file)
     try:
-        key = load_pem_private_key(pem, None)
+        key = load_pem_private_key(_pem(where, given), None)
     except TypeError as error:
         raise SettingsError(
             f"{where}: the key is locked by a password. Give Holdfast one without, in a file that only it can read."
@@ -114,7 +113,11 @@ def read_key(name: str, given: DkimSettings) -> SigningKey:
     return SigningKey(given.domain, selector, "rsa-sha256", key.key_size, key)
 
 
-def _octets(where: str, path: Path | None) -> bytes:
+def _pem(where: str, given: DkimSettings) -> bytes:
+    if given.key is not None:
+        # Files of an environment often have \n for a line end.
+        return given.key.get_secret_value().replace("\\n", "\n").encode()
+    path = given.key_file
     assert path is not None  # noqa: S101  # the settings have one of the two
     try:
         with path.open("rb") as file:

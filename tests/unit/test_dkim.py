@@ -81,6 +81,12 @@ def test_they_hold_for_an_eml_with_attachments_whose_old_signature_is_gone() -> 
     assert message.lower().count(b"list-id") == 2 + 1  # in both signatures, and itself
 
 
+def test_they_hold_for_a_recipient_beyond_ascii() -> None:
+    message = compiled().render("josé@example.com", {}, message_id="<1@shop.example>", date=AT, name="José")
+    assert "josé@example.com".encode() in message
+    assert holds(message, *BOTH) == [True, True]
+
+
 CHANGES = [
     (b"Subject: Hello", b"Subject: Hallo"),
     (b"\r\n\r\nHi", b"\r\n\r\nHo"),
@@ -151,7 +157,7 @@ def test_a_sender_whose_domain_has_no_key_is_named() -> None:
 def test_a_key_is_read_from_a_file_and_never_shown(tmp_path: Path) -> None:
     path = tmp_path / "dkim.pem"
     path.write_bytes(ED25519_PEM)
-    given_key = {"domain": "Shop.Example", "key": RSA_PEM.decode()}
+    given_key = {"domain": "Shop.Example", "key": RSA_PEM.decode().replace("\n", "\\n")}
     settings = Settings.model_validate(
         {"dkim": {"ed1": {"domain": "shop.example", "key_file": path}, "rsa1": given_key}}
     )
