@@ -21,6 +21,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.child import Child
 from bot.config import Settings
 from bot.errors import BotError, SettingsError
+from bot.mail.dkim_keys import check_keys
 from bot.mail.links import Links
 from bot.scheduler import Scheduler
 from bot.services.bundle import Services, build
@@ -75,6 +76,7 @@ class Bot:
         StorageError when the database cannot be used. A Slack that is away is no error: the mail must be watched.
         """
         _require_tokens(self.settings)
+        check_keys(self.settings)
         await self._open.enter_async_context(_Closing(self.db.close))
         await self._be_the_only_one()
         await self.db.migrate()

@@ -180,11 +180,12 @@ def import_(
     files: Annotated[
         list[Path],
         typer.Argument(
-            metavar="[MESSAGE.EML] RECIPIENTS.CSV", help="The message and the recipients, with a column email."
+            metavar="[MESSAGE.EML|MESSAGE.MJML] RECIPIENTS.CSV",
+            help="The message and the recipients, with a column email.",
         ),
     ],
     server: Annotated[str | None, typer.Option(metavar="NAME", help="The server to send through.")] = None,
-    html: Annotated[Path | None, typer.Option(help="A template in HTML, in the place of MESSAGE.EML.")] = None,
+    html: Annotated[Path | None, typer.Option(help="A template in HTML or MJML, in the place of MESSAGE.EML.")] = None,
     text: Annotated[Path | None, typer.Option(help="A template in plain text; alone, or beside --html.")] = None,
     subject: Annotated[str, typer.Option(help="The subject; it may hold fields, as {{ name }}.")] = "",
     sender: Annotated[str, typer.Option("--from", metavar="ADDRESS", help='As "Shop <shop@example.com>".')] = "",
@@ -200,7 +201,8 @@ def import_(
     For example: holdfast import spring-sale message.eml recipients.csv --server primary
 
     Or from templates with the columns as fields: holdfast import spring-sale recipients.csv --html sale.html
-    --subject "Hello {{ name }}" --from "Shop <shop@example.com>"
+    --subject "Hello {{ name }}" --from "Shop <shop@example.com>"; MJML is such a template too:
+    holdfast import spring-sale message.mjml recipients.csv --subject "Spring sale" --from shop@example.com
     """
     *message, recipients = files
     if len(message) > 1:

@@ -28,6 +28,9 @@ from pydantic_settings import (
 
 from bot.errors import SettingsError
 
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_SELECTOR = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+_DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})+")
 _NEXT_URL = re.compile(r"\s+|,\s*(?=[A-Za-z][\w+.-]*://)")
 
 
@@ -49,6 +52,38 @@ class ServerSettings(_Section):
     rate_per_second: int | None = Field(default=None, ge=1)
     ca_file: Path | None = None
     """Trusted certificates in PEM, for a server with a private authority."""
+
+
+class DkimSettings(_Section):
+    """A key that signs mail from a domain by DKIM, under `[dkim.SELECTOR]`. See bot/mail/dkim_keys.py."""
+
+    domain: str
+    """Mail from it and from domains under it is signed."""
+    selector: str | None = None
+    """Where it stands in DNS; the section's name unless set."""
+    key_file: Path | None = None
+    key: SecretStr | None = None
+    """The private key in PEM, in the place of a file."""
+
+    @field_validator("domain")
+    @classmethod
+    def _a_domain(cls, value: str) -> str:
+        if not _DOMAIN.fullmatch(value):
+            raise ValueError("it must be a domain, as example.com; one beyond ASCII in its xn-- form")
+        return value.lower()
+
+    @field_validator("selector")
+    @classmethod
+    def _a_selector(cls, value: str | None) -> str | None:
+        if value is not None and not _SELECTOR.fullmatch(value):
+            raise ValueError("it must be a name of letters, digits, dots and hyphens")
+        return value
+
+    @model_validator(mode="after")
+    def _one_key(self) -> "DkimSettings":
+        if (self.key_file is None) == (self.key is None):
+            raise ValueError("it needs key_file, a private key in PEM, or else that key itself as key")
+        return self
 
 
 class RoleSettings(_Section):
@@ -204,6 +239,7 @@ class Settings(BaseSettings):
 
     servers: dict[str, ServerSettings] = {}
     providers: dict[str, ProviderSettings] = {}
+    dkim: dict[str, DkimSettings] = {}
     roles: RoleSettings = RoleSettings()
     approvals: ApprovalSettings = ApprovalSettings()
     break_glass: BreakGlassSettings = BreakGlassSettings()
@@ -254,10 +290,13 @@ class Settings(BaseSettings):
         return value if value.endswith("/") else value + "/"
 
     @model_validator(mode="after")
-    def _backups_exist(self) -> "Settings":
+    def _names_fit(self) -> "Settings":
         for name, server in self.servers.items():
             if server.backup is not None and server.backup not in self.servers:
                 raise ValueError(f"servers.{name}.backup names {server.backup!r}, which is no server of this file")
+        for name, key in self.dkim.items():
+            if key.selector is None and not _SELECTOR.fullmatch(name):
+                raise ValueError(f"dkim.{name} needs a selector: its name cannot be one in DNS")
         return self
 
     @property

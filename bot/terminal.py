@@ -63,7 +63,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class ImportWish:
-    """What `holdfast import` was given. Either `message` or templates."""
+    """What `holdfast import` was given. Either `message`, an .eml, or templates; MJML is one, wherever it is named."""
 
     name: str
     message: Path | None
@@ -268,23 +268,35 @@ def _text(view: View, actor: Actor, *, ansi: bool) -> str:
 
 def _source(wish: ImportWish) -> Source:
     """The message: an .eml, or templates with a subject and a sender."""
-    if wish.message is None:
-        if wish.html is None and wish.text is None:
+    message, html = wish.message, wish.html
+    if message is not None and _is_mjml(message):
+        if html:
+            raise BadInputError(f"{message} and {html} are both the HTML of the message. Leave one out.")
+        message, html = None, message
+    if message is None:
+        if html is None and wish.text is None:
             raise BadInputError(
                 "There is no message. Name an .eml before the CSV, or give --html or --text with --subject and --from."
             )
+        template = _template(html) if html else None
+        mjml = template if html and _is_mjml(html) else None
         return Source(
             subject=wish.subject,
-            html=_template(wish.html) if wish.html else None,
+            html=None if mjml else template,
+            mjml=mjml,
             text=_template(wish.text) if wish.text else None,
             sender=wish.sender,
             reply_to=wish.reply_to,
         )
-    if wish.html or wish.text or wish.subject:
+    if html or wish.text or wish.subject:
         raise BadInputError(
-            f"{wish.message} is the whole message, with its subject: leave out --html, --text and --subject."
+            f"{message} is the whole message, with its subject: leave out --html, --text and --subject."
         )
-    return Source(eml=_octets(wish.message), sender=wish.sender, reply_to=wish.reply_to)
+    return Source(eml=_octets(message), sender=wish.sender, reply_to=wish.reply_to)
+
+
+def _is_mjml(path: Path) -> bool:
+    return path.suffix.lower() == ".mjml"
 
 
 def _template(path: Path) -> str:

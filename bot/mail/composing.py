@@ -11,8 +11,8 @@ copy it was saved from (Received, DKIM-Signature, ...) and To, Cc, Bcc.
 
 import hashlib
 import re
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, Literal
 
@@ -26,11 +26,13 @@ from bot.mail.composing_encoding import (
     header_text,
     mailbox,
     one_newline,
-    quoted_printable,
 )
+from bot.mail.composing_mjml import html_of_mjml
 from bot.mail.composing_parts import Draft, draft_from_eml, draft_from_templates, text_parts
-from bot.mail.composing_segments import Compiler
-from bot.mail.templates import escape
+from bot.mail.composing_segments import Body, Compiler
+from bot.mail.dkim import Signer, body_hash, relaxed_lines
+from bot.mail.dkim_keys import SigningKey, keys_for
+from bot.mail.templates import compile_template, escape
 
 __all__ = [
     "CompiledMessage",
@@ -38,6 +40,7 @@ __all__ = [
     "Source",
     "compile_message",
     "dot_stuff",
+    "message_ids",
     "needs_smtputf8",
     "notice_source",
     "stable_message_id",
@@ -50,12 +53,8 @@ MOST_SUBJECT_CHARS: Final = 1_000
 _GMAIL_CLIPS_AT: Final = 102_000  # octets of HTML, after which Gmail hides the rest
 _HEAVY: Final = 10_000_000
 
-# A value that is the same in HTML, text, quoted-printable and dot-stuffed, and short enough for a line of its
-# own. A space at its end or a dot at its beginning would need care.
-_SAFE: Final = r"!#$%()*+,/:;?@A-Z\[\\\]^_`a-z{|}~0-9-"
-_PLAIN_VALUE: Final = re.compile(rf"(?:[{_SAFE}](?:[ .{_SAFE}]{{0,68}}[.{_SAFE}])?)?")
-_ENVELOPE: Final = re.compile(r"[^\s<>,;:\"\\()\[\]\x00-\x20\x7f@]+@[A-Za-z0-9.-]+")
-_WAYS: Final = re.compile(r"<[!-;=?-~]{1,900}>(?:,\r\n <[!-;=?-~]{1,900}>)?")
+_is_envelope: Final = re.compile(r"[^\s<>,;:\"\\()\[\]\x00-\x20\x7f@]++@[A-Za-z0-9.-]++").fullmatch
+_are_ways: Final = re.compile(r"[!-;=?-~]{1,900}+").fullmatch  # without brackets, and short enough for a line
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,7 @@ class Source:
     """What a message is made from: an .eml's octets, or templates.
 
     With `eml`, `sender` and `reply_to` replace its own when given, and the other fields stay empty. Without,
-    `sender`, `subject` and one of `html`, `text` are needed. `sender` and `reply_to` are written as in a
+    `sender`, `subject` and one of `html`, `mjml`, `text` are needed. `sender` and `reply_to` are written as in a
     header: `Anna <anna@example.com>`.
     """
 
@@ -73,6 +72,11 @@ class Source:
     text: str | None = None
     sender: str = ""
     reply_to: str = ""
+    mjml: str | None = None
+
+    def as_html(self) -> "Source":
+        """The same with its MJML made into HTML. Raises BadInputError."""
+        return self if self.mjml is None else replace(self, html=html_of_mjml(self.mjml), mjml=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +113,20 @@ def stable_message_id(message_key: bytes, email: str, domain: str) -> str:
 
     `message_key` is secret to the message (16 to 64 octets), `email` normalised, `domain` ours in ASCII.
     """
+    return message_ids(message_key, domain)(email)
+
+
+def message_ids(message_key: bytes, domain: str) -> Callable[[str], str]:
+    """`stable_message_id` for all recipients of a message: from an address to its Message-ID."""
     # A keyed BLAKE2 costs a twentieth of an HMAC, which OpenSSL sets up anew for every message.
-    return f"<{hashlib.blake2b(email.encode(), key=message_key, digest_size=20).hexdigest()}@{domain}>"
+    keyed, end = hashlib.blake2b(key=message_key, digest_size=20), f"@{domain}>"
+
+    def message_id(email: str) -> str:
+        digest = keyed.copy()
+        digest.update(email.encode())
+        return "<" + digest.hexdigest() + end
+
+    return message_id
 
 
 def compile_message(
@@ -119,19 +135,25 @@ def compile_message(
     fields: Collection[str] | Mapping[str, str] = (),
     campaign: str = "",
     unsubscribe: Unsubscribe = "none",
+    keys: Sequence[SigningKey] = (),
 ) -> "CompiledMessage":
     """Compile a message for recipients who have `fields`: their names, or a sample of one recipient's.
 
     `email` and `unsubscribe_url` are fields of every recipient. With a sample the message is rendered once,
-    so that what only fails when filled in fails now. `unsubscribe` says what `render` will be given. Raises
-    BadInputError that names the template, the field or the header and what to do.
+    so that what only fails when filled in fails now. `unsubscribe` says what `render` will be given. Those of the
+    `keys` that are for the sender's domain sign each message. Raises BadInputError that names the template, the
+    field or the header and what to do.
     """
+    declared = {*fields, "email", *(["unsubscribe_url"] if unsubscribe == "link" else [])}
+    if source.mjml is not None:
+        # First as it was written: the lines of the HTML made from it would say nothing to its author.
+        compile_template(source.mjml, where="MJML", html=True, declared=declared)
     if source.eml is not None:
         draft = draft_from_eml(source.eml, source.sender, source.reply_to)
     else:
-        draft = draft_from_templates(source.subject, source.html, source.text, source.sender, source.reply_to)
-    declared = {*fields, "email", *(["unsubscribe_url"] if unsubscribe == "link" else [])}
-    compiled = CompiledMessage(draft, Compiler(draft, declared), campaign, unsubscribe)
+        html = source.as_html().html
+        draft = draft_from_templates(source.subject, html, source.text, source.sender, source.reply_to)
+    compiled = CompiledMessage(draft, Compiler(draft, declared), campaign, unsubscribe, keys)
     if isinstance(fields, Mapping):
         compiled.preview("someone@example.com", fields, unsubscribe_url="https://example.com/")
     return compiled
@@ -144,24 +166,35 @@ class CompiledMessage:
     `size` about how many octets one copy has.
     """
 
-    def __init__(self, draft: Draft, parts: Compiler, campaign: str, unsubscribe: Unsubscribe) -> None:
+    def __init__(
+        self,
+        draft: Draft,
+        parts: Compiler,
+        campaign: str,
+        unsubscribe: Unsubscribe,
+        keys: Sequence[SigningKey],
+    ) -> None:
         self.sender: Final = draft.sender
         self._subject = parts.subject
         self._templates = [(template.html, template) for template in parts.templates.values()]
-        self._pieces = parts.pieces
-        self._wire_pieces = [dot_stuff(piece) for piece in parts.pieces]
-        self._holes = [(hole, *places) for hole, places in parts.holes.items()]
-        self._blocks = parts.blocks
+        self._body = Body(parts, parts.pieces)
+        self._wire_body = Body(parts, parts.pieces, dot_stuff)
         self._own_unsubscribe = draft.list_unsubscribe
         label = header_text(" ".join(campaign.split()), len("X-Holdfast-Campaign: ")) if campaign else b""
         campaign_line = b"X-Holdfast-Campaign: " + label + CRLF if label else b""
         self._from = b"\r\nFrom: " + draft.from_header + b"\r\nTo: "
         self._rest = campaign_line + draft.head + b"MIME-Version: 1.0\r\n"
+        self._signed = self._signing(keys, parts) if keys else None
         used = [self._subject, *(template for _, template in self._templates)]
         self.fields: Final = frozenset().union(*(template.fields for template in used))
+        self._same_subject = self._subject_line({}) if not self._subject.fields else None
         self._uses_built_in = not self.fields.isdisjoint(BUILT_IN_FIELDS)
         self.size: Final = parts.size
         self.warnings: Final = (*draft.warnings, *self._worries(draft, unsubscribe))
+
+    def _signing(self, keys: Sequence[SigningKey], parts: Compiler) -> "_Signed | None":
+        fitting = keys_for(keys, self.sender.rpartition("@")[2])
+        return _Signed(fitting, self._rest, parts) if fitting else None
 
     def _worries(self, draft: Draft, unsubscribe: Unsubscribe) -> list[str]:
         worries = []
@@ -193,7 +226,7 @@ class CompiledMessage:
         unsubscribe_mailto: str | None = None,
         wire: bool = False,
     ) -> bytes:
-        """The message for one recipient: CRLF, ASCII (but for an SMTPUTF8 address in To).
+        """The message for one recipient, signed where there is a key: CRLF, ASCII (but for an SMTPUTF8 address in To).
 
         With `wire` it is dot-stuffed, as `dot_stuff` would do it but for next to nothing: what all recipients
         share was stuffed when it was compiled, and every hole begins a line.
@@ -203,40 +236,24 @@ class CompiledMessage:
         `unsubscribe_mailto` an address. BadInputError when this recipient cannot be written to: a field is
         missing, or one that lands in a header holds a line break. The others are not concerned.
         """
-        if _ENVELOPE.fullmatch(recipient) is None:
+        if _is_envelope(recipient) is None:
             raise BadInputError(f'The address "{shown(recipient)}" cannot stand in a header. Correct it.')
         values = self._values(recipient, fields, unsubscribe_url)
-        pieces = self._wire_pieces.copy() if wire else self._pieces.copy()
-        for hole, in_text, in_html in self._holes:
-            value = hole.value(values, "HTML template" if in_html else "text template")
-            if _PLAIN_VALUE.fullmatch(value):
-                octets = value.encode()
-                for place in in_text:
-                    pieces[place] = octets
-                for place in in_html:
-                    pieces[place] = octets
-            else:
-                _fill(pieces, in_text, value, wire=wire)
-                _fill(pieces, in_html, str(escape(value)) if in_html else value, wire=wire)
-        for place, block in self._blocks:
-            octets = block.render(values)
-            pieces[place] = dot_stuff(octets) if wire else octets
-        return b"".join(
-            (
-                b"Date: ",
-                header_date(date),
-                self._from,
-                mailbox(name, recipient),
-                b"\r\nSubject: ",
-                self._subject_line(values),
-                b"\r\nMessage-ID: ",
-                message_id.encode(),
-                CRLF,
-                self._unsubscribe(unsubscribe_url, unsubscribe_mailto),
-                self._rest,
-                *pieces,
-            )
+        pieces = (self._wire_body if wire else self._body).fill(values)
+        head = (
+            b"Date: ",
+            header_date(date),
+            self._from,
+            mailbox(name, recipient) if name else recipient.encode(),
+            b"\r\nSubject: ",
+            self._same_subject or self._subject_line(values),
+            b"\r\nMessage-ID: ",
+            message_id.encode(),
+            CRLF,
+            self._unsubscribe(unsubscribe_url, unsubscribe_mailto),
         )
+        signatures = self._signed.sign(b"".join(head), values, date) if self._signed is not None else b""
+        return b"".join((signatures, *head, self._rest, *pieces))
 
     def preview(self, recipient: str, fields: Mapping[str, str], *, unsubscribe_url: str | None = None) -> Preview:
         """What this recipient would read; raises as `render` does."""
@@ -250,12 +267,13 @@ class CompiledMessage:
     def _values(self, recipient: str, fields: Mapping[str, str], unsubscribe_url: str | None) -> Mapping[str, str]:
         if not self._uses_built_in:
             return fields
-        built_in = {"email": recipient} | ({"unsubscribe_url": unsubscribe_url} if unsubscribe_url else {})
-        return {**fields, **built_in}
+        if not unsubscribe_url:
+            return {**fields, "email": recipient}
+        return {**fields, "email": recipient, "unsubscribe_url": unsubscribe_url}
 
     def _subject_line(self, values: Mapping[str, str]) -> bytes:
         subject = self._subject.render(values)
-        if BREAKS_HEADER.search(subject):
+        if not subject.isprintable() and BREAKS_HEADER.search(subject):
             raise self._forged(values)
         if len(subject) > MOST_SUBJECT_CHARS:
             raise BadInputError(
@@ -275,15 +293,21 @@ class CompiledMessage:
         if not url and not mailto:
             return self._own_unsubscribe
         ways = f"<{url}>,\r\n <mailto:{mailto}>" if url and mailto else f"<{url or 'mailto:' + str(mailto)}>"
-        if _WAYS.fullmatch(ways) is None:
+        if _are_ways(f"{url}{mailto}") is None:
             raise BadInputError(f"The unsubscribe link {shown(ways)} cannot stand in a header. Correct it.")
         if url and url.startswith("https://"):
             return f"List-Unsubscribe: {ways}\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n".encode()
         return f"List-Unsubscribe: {ways}\r\n".encode()
 
 
-def _fill(pieces: list[bytes], places: list[int], value: str, *, wire: bool) -> None:
-    if places:
-        octets = quoted_printable(value)
-        for place in places:
-            pieces[place] = dot_stuff(octets) if wire else octets
+class _Signed:
+    """A message that Holdfast signs: its body once more, in the form that DKIM hashes."""
+
+    def __init__(self, keys: Sequence[SigningKey], head: bytes, parts: Compiler) -> None:
+        own_head, _, first = parts.pieces[0].partition(CRLF + CRLF)
+        self._signer = Signer(keys, head + own_head + CRLF)
+        self._body = Body(parts, [first, *parts.pieces[1:]], relaxed_lines, bare=False)
+        self._hash = body_hash(self._body.fill({})) if self._body.fixed else None
+
+    def sign(self, head: bytes, values: Mapping[str, str], at: datetime) -> bytes:
+        return self._signer.sign(head, self._hash or body_hash(self._body.fill(values)), at)

@@ -18,11 +18,12 @@ from bot.mail.addresses import shown
 CRLF: Final = b"\r\n"
 SOFT_BREAK: Final = b"=\r\n"
 LONGEST_LINE: Final = 998  # octets without the CRLF, RFC 5322 section 2.1.1
+LONGEST_PLAIN: Final = 70  # of one line without escapes, with room for its soft break
 _FOLD_AT: Final = 76
 _WORD_OCTETS: Final = 39  # so that an encoded word fits behind a header's name in 76 characters
 
 BREAKS_HEADER: Final = re.compile(r"[\r\n\0]")
-_HEADER_ASCII: Final = re.compile(r"[!-~](?:[ -~]*[!-~])?")
+_HEADER_ASCII: Final = re.compile(r"[!-~][ -~]*+(?<! )")
 _PHRASE: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _DOT_LINE: Final = re.compile(rb"\n\.")
 _LONG_QP: Final = re.compile(rb"[^\n]{77,}|[^\n]{76}\Z")
@@ -45,7 +46,7 @@ def one_newline(text: str) -> str:
 def quoted_printable(text: str) -> bytes:
     """The text as quoted-printable that may begin at the start of a line and be followed by a soft break."""
     encoded = binascii.b2a_qp(utf8(one_newline(text)), istext=True)
-    if _LONG_QP.search(encoded):
+    if len(encoded) >= _FOLD_AT and _LONG_QP.search(encoded):
         encoded = _LONG_QP.sub(_broken, encoded)
     return encoded.replace(b"\n", CRLF)
 
@@ -57,6 +58,15 @@ def _broken(line: re.Match[bytes]) -> bytes:
     while b"=" in octets[at - 2 : at]:  # not within an escape
         at -= 1
     return octets[:at] + b"=\n" + octets[at:]
+
+
+def soft_lines(octets: bytes) -> bytes:
+    """Octets without line ends that need no escape, as quoted-printable: in lines of `LONGEST_PLAIN`, softly broken."""
+    if len(octets) <= LONGEST_PLAIN:
+        return octets
+    if len(octets) <= 2 * LONGEST_PLAIN:  # a link, in most messages
+        return octets[:LONGEST_PLAIN] + SOFT_BREAK + octets[LONGEST_PLAIN:]
+    return SOFT_BREAK.join([octets[at : at + LONGEST_PLAIN] for at in range(0, len(octets), LONGEST_PLAIN)])
 
 
 def base64_lines(data: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 import email.policy
 import re
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from email import message_from_bytes
@@ -80,6 +81,7 @@ _DROPPED_FAMILIES: Final = ("content-", "resent-", "arc-", "x-mozilla-", "x-gm-"
 _HEADER_NAME: Final = re.compile(r"[!-9;-~]{1,76}")
 _SOUND_LINE: Final = re.compile(r"[\t -~]{0,900}")
 _SOUND_CONTINUATION: Final = re.compile(r"[ \t]+[!-~][\t -~]{0,900}")
+_MANY_EMPTY_LINES: Final = re.compile(r"\n{3,}")
 _LONG_LINE: Final = re.compile(rb"[^\r\n]{%d}" % (LONGEST_LINE + 1))
 
 
@@ -189,7 +191,9 @@ def _warn_about(draft: Draft, message: EmailMessage) -> None:
         if message.get(name):
             draft.warnings.append(f"{name} is left out: each message goes to its one recipient only.")
     if message.get("DKIM-Signature"):
-        draft.warnings.append("The DKIM signature is left out, since the message changes. The server signs it.")
+        draft.warnings.append(
+            "The DKIM signature is left out, since the message changes. The server signs it anew, or Holdfast."
+        )
     if draft.list_unsubscribe:
         draft.warnings.append(
             "List-Unsubscribe of the file is the same for everyone. It is used only where Holdfast has no link."
@@ -303,7 +307,9 @@ def _with_text(part: Part, html: TextPart, text: TextPart) -> Part:
 def _text_of(html: str) -> str | None:
     """The HTML as text with the same fields; None when nothing is left or a tag lost its other half."""
     masked, tags = mask_tags(html)
-    text = str(get_text(masked, ParserConfig(display_links=True))).strip()
+    # Cells of a table come filled up with spaces, and most of HTML mail is tables.
+    lines = [line.rstrip() for line in str(get_text(masked, ParserConfig(display_links=True))).split("\n")]
+    text = _MANY_EMPTY_LINES.sub("\n\n", textwrap.dedent("\n".join(lines))).strip("\n")
     for token, tag in tags.items():
         text = text.replace(token, tag)
     return text + "\n" if text and is_template(text) else None

@@ -1,20 +1,32 @@
 """A draft cut into segments: octets that all recipients share, holes for fields, blocks that are encoded whole."""
 
 import hashlib
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from bot.mail.composing_encoding import (
     CRLF,
+    LONGEST_PLAIN,
     SOFT_BREAK,
     base64_lines,
     fits_seven_bit,
     prefers_base64,
     quoted_printable,
+    soft_lines,
     text_octets,
 )
 from bot.mail.composing_parts import Draft, FixedPart, Multipart, Part, TextPart, text_parts
-from bot.mail.templates import Hole, Template, compile_template
+from bot.mail.templates import Hole, Template, compile_template, escape
+
+Form = Callable[[bytes], bytes]
+"""What becomes of each piece of a message: `bytes` leaves it as it is."""
+
+# A value that is the same in HTML, text and quoted-printable. A space at its end or a dot at its beginning would
+# need care.
+_SAFE: Final = r"!#$%()*+,/:;?@A-Z\[\\\]^_`a-z{|}~0-9-"
+_is_plain: Final = re.compile(rf"(?:[{_SAFE}][ .{_SAFE}]*+(?<! ))?").fullmatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +39,55 @@ class Block:
     def render(self, fields: Mapping[str, str]) -> bytes:
         text = self.template.render(fields)
         return base64_lines(text_octets(text)) if self.base64 else quoted_printable(text)
+
+
+class Body:
+    """Pieces of a message in one form, and where each recipient's values go.
+
+    A form works piece by piece, because a hole begins a line and its value is followed by a line end, or by a soft
+    one. `bare` says that it leaves a line alone that neither begins with a dot nor ends in a space.
+    """
+
+    def __init__(self, parts: "Compiler", pieces: Sequence[bytes], form: Form = bytes, *, bare: bool = True) -> None:
+        self._pieces: Final = [form(piece) for piece in pieces]
+        self._holes: Final = [
+            (hole.name, hole, (*places[0], *places[1]), places) for hole, places in parts.holes.items()
+        ]
+        self._blocks: Final = parts.blocks
+        self._form: Final = form
+        self._longest_bare: Final = LONGEST_PLAIN if bare else 0
+
+    @property
+    def fixed(self) -> bool:
+        """Whether it is the same for everybody."""
+        return not self._holes and not self._blocks
+
+    def fill(self, values: Mapping[str, str]) -> list[bytes]:
+        """The pieces for one recipient. Raises BadInputError when a field is missing."""
+        pieces, form = self._pieces.copy(), self._form
+        for name, hole, everywhere, places in self._holes:
+            value = values.get(name) or hole.value(values, "HTML template" if places[1] else "text template")
+            if _is_plain(value):
+                octets = value.encode()
+                if len(octets) > self._longest_bare:
+                    octets = form(soft_lines(octets))
+                for place in everywhere:
+                    pieces[place] = octets
+            else:
+                self._encode(pieces, value, *places)
+        for place, block in self._blocks:
+            pieces[place] = form(block.render(values))
+        return pieces
+
+    def _encode(self, pieces: list[bytes], value: str, in_text: list[int], in_html: list[int]) -> None:
+        octets = self._form(quoted_printable(value)) if in_text else b""
+        for place in in_text:
+            pieces[place] = octets
+        escaped = str(escape(value)) if in_html else value
+        if in_html and not (in_text and escaped == value):
+            octets = self._form(quoted_printable(escaped))
+        for place in in_html:
+            pieces[place] = octets
 
 
 def _fingerprint(root: Part) -> str:

@@ -4,6 +4,7 @@ A token does not expire: an unsubscribe link must work for as long as the mail i
 purpose, so that a token made for one kind of page does nothing at another.
 """
 
+import binascii
 import hashlib
 import hmac
 import re
@@ -16,6 +17,8 @@ from bot.errors import BadInputError
 
 _PAYLOAD: Final = re.compile(rb"(\d{1,18})-(\d{1,18})", re.ASCII)
 _LONGEST: Final = 200
+_BLOCK: Final = 64  # octets, of SHA-256
+_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 
 
 class Links:
@@ -31,12 +34,24 @@ class Links:
         # The key is bound to the purpose once: itsdangerous' own derivation would do it for every token.
         keys = [hmac.digest(secret.encode(), f"holdfast.{purpose}".encode(), "sha256") for secret in secrets]
         self._signer = Signer(keys, key_derivation="none", digest_method=hashlib.sha256)
+        # HMAC's two hashes (RFC 2104) with the key in them: set up anew they would cost three times a token.
+        padded = keys[-1].ljust(_BLOCK, b"\0")
+        self._inner = hashlib.sha256(bytes(octet ^ 0x36 for octet in padded))
+        self._outer = hashlib.sha256(bytes(octet ^ 0x5C for octet in padded))
 
     def make(self, campaign: int, recipient: int) -> str:
-        """The token for a campaign's id and a recipient's number (both 0 or more); fit for a URL's path."""
+        """The token for a campaign's id and a recipient's number (both 0 or more); fit for a URL's path.
+
+        It is what the signer that reads it would write, for half the time.
+        """
         if campaign < 0 or recipient < 0:
             raise ValueError("A token's campaign and recipient are numbers from 0 up.")
-        return self._signer.sign(b"%d-%d" % (campaign, recipient)).decode("ascii")
+        payload = b"%d-%d" % (campaign, recipient)
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(payload)
+        outer.update(inner.digest())
+        signature = binascii.b2a_base64(outer.digest(), newline=False).translate(_URL_SAFE, b"=")
+        return (payload + b"." + signature).decode()
 
     def read(self, token: str) -> tuple[int, int]:
         """The campaign's id and the recipient's number; BadInputError when we did not make this token."""

@@ -1,5 +1,6 @@
 """From a campaign's row to a function that makes the message of each recipient."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,8 +11,9 @@ from bot.mail.composing import (
     Source,
     Unsubscribe,
     compile_message,
-    stable_message_id,
+    message_ids,
 )
+from bot.mail.dkim_keys import read_keys
 from bot.mail.links import Links
 from storage import recipients, sending
 from storage.db import Database
@@ -47,12 +49,18 @@ def unsubscribe_of(settings: Settings) -> Unsubscribe:
 
 
 async def prepare(db: Database, settings: Settings, work: Work) -> Prepared:
-    """Read and compile the campaign's message. Raises BadInputError when it cannot be compiled."""
+    """Read and compile the campaign's message. Raises BadInputError when it cannot be compiled, SettingsError for a
+    key that should sign it and cannot be used: better late than unsigned.
+    """
     async with db.read() as tx:
         message = await sending.message(tx, work.campaign_id)
         names = await recipients.field_names(tx, work.campaign_id)
     compiled = compile_message(
-        source_of(message), fields=names, campaign=work.name, unsubscribe=unsubscribe_of(settings)
+        source_of(message),
+        fields=names,
+        campaign=work.name,
+        unsubscribe=unsubscribe_of(settings),
+        keys=await asyncio.to_thread(read_keys, settings),
     )
     return Prepared(compiled.sender, _composer(compiled, message, work.campaign_id, settings))
 
@@ -60,8 +68,7 @@ async def prepare(db: Database, settings: Settings, work: Work) -> Prepared:
 def _composer(
     compiled: CompiledMessage, message: Message, campaign_id: int, settings: Settings
 ) -> Callable[[Row], bytes]:
-    key = bytes.fromhex(message.key)
-    domain = compiled.sender.rpartition("@")[2]
+    message_id = message_ids(bytes.fromhex(message.key), compiled.sender.rpartition("@")[2])
     base = settings.public_url.rstrip("/") + "/u/" if settings.public_url is not None else None
     links = Links([settings.signing_key()])
     mailto = settings.unsubscribe_mailto
@@ -70,7 +77,7 @@ def _composer(
         return compiled.render(
             row.email,
             row.fields,
-            message_id=stable_message_id(key, row.email, domain),
+            message_id=message_id(row.email),
             date=now(),
             unsubscribe_url=base + links.make(campaign_id, row.n) if base is not None else None,
             unsubscribe_mailto=mailto,

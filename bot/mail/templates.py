@@ -110,7 +110,10 @@ class Template:
     def render(self, fields: Mapping[str, str]) -> str:
         """The text for one recipient; BadInputError names the field or the construct that failed."""
         if self.segments is not None:
-            return "".join([part if isinstance(part, str) else self._fill(part, fields) for part in self.segments])
+            fill = self._escaped if self.html else Hole.value
+            return "".join(
+                [part if isinstance(part, str) else fill(part, fields, self.where) for part in self.segments]
+            )
         try:
             return self._render_rich(fields)
         except jinja2.UndefinedError as error:
@@ -121,9 +124,9 @@ class Template:
         except _RENDER_ERRORS as error:
             raise self._failed(error) from error
 
-    def _fill(self, hole: Hole, fields: Mapping[str, str]) -> str:
-        value = hole.value(fields, self.where)
-        return escape(value) if self.html else value
+    @staticmethod
+    def _escaped(hole: Hole, fields: Mapping[str, str], where: str) -> str:
+        return escape(hole.value(fields, where))
 
     def _render_rich(self, fields: Mapping[str, str]) -> str:
         assert self._rich is not None  # noqa: S101  # one of the two forms always exists

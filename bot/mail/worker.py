@@ -11,6 +11,7 @@ import uvloop
 from bot.clock import now
 from bot.config import Settings
 from bot.errors import BotError
+from bot.mail.dkim_keys import check_keys
 from bot.mail.sender import Sender
 from storage.db import Database
 from storage.locks import TakenError, only_one
@@ -23,6 +24,7 @@ _TAKEOVER = timedelta(seconds=45)
 
 def run_worker(settings: Settings, parent: int | None = None) -> None:
     """Send until SIGTERM or SIGINT, or until the process `parent` is gone. Raises BotError or StorageError."""
+    check_keys(settings)
     uvloop.run(_work(settings, parent))
 
 

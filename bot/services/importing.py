@@ -17,6 +17,7 @@ from bot.config import Settings
 from bot.errors import SHOWABLE, BadInputError, BotError, NotFoundError
 from bot.mail.audience import BadRow, Recipients, Row, read_recipients
 from bot.mail.composing import CompiledMessage, Source, compile_message
+from bot.mail.dkim_keys import unsigned
 from bot.mail.preparing import unsubscribe_of
 from bot.services.names import check_name, complete
 from bot.services.words import joined, moment, number
@@ -156,7 +157,7 @@ class Importing:
             duplicates=tally.good - added,
             bad=tally.bad,
             bad_rows=tuple(tally.bad_rows),
-            warnings=tuple(compiled.warnings) if compiled else (),
+            warnings=self._warnings(compiled) if compiled else (),
         )
 
     def _compile(self, wish: _Wish, first: NewRecipient) -> CompiledMessage:
@@ -173,10 +174,15 @@ class Importing:
         )
         return compiled
 
+    def _warnings(self, compiled: CompiledMessage) -> tuple[str, ...]:
+        not_signed = unsigned(self._settings, compiled.sender.rpartition("@")[2])
+        return (*compiled.warnings, not_signed) if not_signed else compiled.warnings
+
     async def _reserve(self, wish: _Wish) -> int:
         """Take the name, and write down the message. Raises BadInputError when somebody was faster."""
         at = now()
-        source = wish.source
+        # MJML is kept as the HTML it became: what was looked at is what is sent, by whichever version of Holdfast.
+        source = await asyncio.to_thread(wish.source.as_html)
         values = {
             "name": wish.name,
             "kind": campaigns.IMPORTING,

@@ -7,13 +7,14 @@ from datetime import timedelta
 from bot.config import Settings
 from bot.services.checking import Finding, check_house
 from bot.services.checking_running import check_running
+from bot.services.dkim_check import check_dkim
 from bot.services.paging_check import check_paging
 from bot.slack.checking import check_slack
 
 Check = Callable[[Settings], Awaitable[list[Finding]]]
 """Looks at one part and says in sentences how it is. It changes nothing, and trouble is a finding, no error."""
 
-CHECKS: tuple[Check, ...] = (check_slack, check_house, check_running, check_paging)
+CHECKS: tuple[Check, ...] = (check_slack, check_house, check_running, check_dkim, check_paging)
 """A new check is a line here."""
 PATIENCE = timedelta(seconds=45)
 """A probe of a silent server takes about half of it."""

@@ -1,5 +1,6 @@
 """`holdfast import`: from two files to a campaign, or to a sentence."""
 
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,12 @@ import pytest
 from tests.terminal_world import Holdfast, holdfast, server_set, write_campaign
 
 __all__ = ["holdfast", "server_set"]
+
+MJML = """\
+<mjml><mj-body><mj-section><mj-column>
+<mj-text>Hello {{ name }}</mj-text>
+</mj-column></mj-section></mj-body></mjml>
+"""
 
 pytestmark = pytest.mark.usefixtures("server_set")
 
@@ -37,6 +44,41 @@ def test_it_makes_one_of_templates_too(holdfast: Holdfast, files: Path) -> None:
     assert "summer-sale is imported: 2 recipients" in ran.out
 
 
+@pytest.mark.parametrize("place", [("sale.mjml", "recipients.csv"), ("recipients.csv", "--html", "sale.mjml")])
+def test_it_makes_one_of_mjml(holdfast: Holdfast, files: Path, place: tuple[str, ...]) -> None:
+    (files / "sale.mjml").write_text(MJML)
+
+    ran = holdfast("import", "mjml-sale", *place, "--subject", "For {{ name }}", "--from", "a@shop.example")
+
+    assert ran.code == 0
+    assert "mjml-sale is imported: 2 recipients" in ran.out
+    with sqlite3.connect(files / "holdfast-data" / "holdfast.db") as db:
+        [(html,)] = db.execute("SELECT html FROM messages").fetchall()
+    db.close()
+    assert html.startswith("<!doctype html>")
+    assert "Hello {{ name }}" in html
+
+
+def test_a_mistake_in_mjml_is_said_with_its_line(holdfast: Holdfast, files: Path) -> None:
+    (files / "sale.mjml").write_text(MJML.replace("</mj-text>", ""))
+
+    ran = holdfast("import", "mjml-sale", "sale.mjml", "recipients.csv", "--subject", "S", "--from", "a@shop.example")
+
+    assert ran.code == 1
+    assert "line 3: </mj-column> comes while <mj-text> of line 2 is open" in ran.err
+
+
+def test_it_warns_where_the_keys_are_for_other_mail(holdfast: Holdfast, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The key itself is the sender's: whoever imports need not be able to read it.
+    monkeypatch.setenv("HOLDFAST_DKIM__SEL1__DOMAIN", "other.example")
+    monkeypatch.setenv("HOLDFAST_DKIM__SEL1__KEY_FILE", "of-the-sender.pem")
+
+    ran = holdfast("import", "spring-sale", "message.eml", "recipients.csv")
+
+    assert ran.code == 0
+    assert "Warning: Mail from shop.example is not signed by Holdfast: its DKIM keys are for other.example." in ran.out
+
+
 def test_rows_that_cannot_be_used_are_named_with_their_lines(holdfast: Holdfast, files: Path) -> None:
     (files / "recipients.csv").write_text(
         "email,name\nada@example.net,Ada\nnobody,Bob\nada@example.net,Ada again\ncleo@example.net,C,x\n"
@@ -60,6 +102,7 @@ def test_rows_that_cannot_be_used_are_named_with_their_lines(holdfast: Holdfast,
         ((".", "recipients.csv"), ". is a directory."),
         (("recipients.csv",), "There is no message."),
         (("message.eml", "recipients.csv", "--html", "message.eml"), "leave out --html"),
+        (("sale.mjml", "recipients.csv", "--html", "message.eml"), "both the HTML"),
         (("message.eml", "other.eml", "recipients.csv"), "There are 3 files"),
         (("message.eml", "recipients.csv", "--server", "nowhere"), "There is no server “nowhere”."),
         (("message.eml", "recipients.csv", "--expires", "whenever"), "whenever"),

@@ -136,17 +136,6 @@ def test_segments_say_what_jinja_would_have_said(source: str, one: str, two: str
         assert body(got, kind) == newlines(jinja.from_string(start + source).render(fields))
 
 
-@given(VALUES, VALUES)
-def test_what_is_stuffed_at_once_is_what_is_stuffed_afterwards(one: str, two: str) -> None:
-    from bot.mail.composing import dot_stuff
-
-    text = ".\n..{{ a }}.\n{% if b %}.{{ b }}{% endif %}"
-    for source in ("{{ a }}\n.x{{ b }}", text):
-        message = compile_message(template(html="<p>" + source, text=source), fields=["a", "b"])
-        fields = {"a": one, "b": two}
-        assert octets(message, fields, wire=True) == dot_stuff(octets(message, fields))
-
-
 def test_a_text_mostly_beyond_ascii_travels_as_base64() -> None:
     message = compile_message(template(text="Здравствуйте, {{ name }}! " * 9), fields=["name"])
     got = parsed(octets(message, {"name": "Анна"}))

@@ -62,6 +62,8 @@ def test_the_environment_wins_over_dotenv_and_toml(empty_house: Path, monkeypatc
         ("HOLDFAST_OUTAGES__POLICY", "panic", "HOLDFAST_OUTAGES__POLICY (outages.policy in holdfast.toml) is wrong"),
         ("HOLDFAST_SERVERS__PRIMARY__PORT", "25", "HOLDFAST_SERVERS__PRIMARY__HOST (servers.primary.host"),
         ("HOLDFAST_APPROVALS__EXPIRES_AFTER", "soon", "HOLDFAST_APPROVALS__EXPIRES_AFTER"),
+        ("HOLDFAST_DKIM__SEL1__DOMAIN", "shop", "HOLDFAST_DKIM__SEL1__DOMAIN (dkim.sel1.domain in holdfast.toml)"),
+        ("HOLDFAST_DKIM__SEL1__DOMAIN", "shop.example", "it needs key_file, a private key in PEM, or else that key"),
     ],
 )
 def test_a_wrong_setting_is_one_sentence_that_names_it(
