@@ -7,7 +7,7 @@ switched and nothing is awaited.
 import asyncio
 from typing import Final, Protocol
 
-from bot.mail.connection import Connection, Endpoint, Lost, unstuffed
+from bot.mail.connection import Connection, Endpoint, Lost
 from bot.mail.jobs import Item, Job
 from bot.mail.journal import Journal
 from bot.mail.replies import Outcome
@@ -42,6 +42,8 @@ class Channel:
         """It takes nothing more, and its place goes when its connection is gone."""
         self.carried = 0
         """Messages that this connection has carried."""
+        self.stuffed = True
+        """Whether this connection wants bodies dot-stuffed."""
         self._lane = lane
         self._journal = journal
         self._connecting: asyncio.Task[None] | None = None
@@ -70,6 +72,7 @@ class Channel:
             return
         self.connection, self._connecting = connection, None
         self.carried = 0
+        self.stuffed = not connection.plain
         self._idle_since = None
         self._lane.connected()
         connection.carry(self)
@@ -108,13 +111,10 @@ class Channel:
 
     def next(self) -> Item | None:
         try:
-            item = self._lane.take(self)
+            return self._lane.take(self)
         except Exception as error:
             self._lane.died(error)
             raise
-        if item is not None and self.connection is not None and self.connection.plain:
-            item.body = unstuffed(item.body)
-        return item
 
     def may_leave(self, item: Item) -> bool:
         job = item.job

@@ -118,7 +118,7 @@ class Connection:
         """
         if not body.endswith(b"\r\n") or b"\r\n.\r\n" in body or body.startswith(b".\r\n"):
             raise ValueError("the body must end with CRLF and be dot-stuffed")
-        single = _Single(sender, recipient, unstuffed(body) if self.plain else body, before_dot)
+        single = _Single(sender, recipient, _unstuffed(body) if self.plain else body, before_dot)
         self._wire.feed(single)
         if not self._wire.is_open:
             return Result(Stage.mail, None, sent=False, text=self.why_closed or "The connection is closing.")
@@ -170,7 +170,7 @@ class _Single:
         """Its message has ended by then."""
 
 
-def unstuffed(body: bytes) -> bytes:
+def _unstuffed(body: bytes) -> bytes:
     return body.removeprefix(b".").replace(b"\r\n.", b"\r\n")
 
 

@@ -18,6 +18,7 @@ from bot.errors import BotError
 from bot.mail.ledger import Ledger
 from bot.mail.pacing import Paces
 from bot.mail.parking import Parking
+from bot.mail.preparing import Compose
 from storage import deliveries, leases
 from storage.db import Database
 from storage.deliveries import Ending, Row
@@ -35,9 +36,6 @@ _ENDINGS_REMEMBERED = 20_000
 
 Key = tuple[int, int | None]
 """(campaign id, resend id or None): what a job is known by."""
-
-Compose = Callable[[Row], bytes]
-"""Row -> the message, CRLF and dot-stuffed. Raises BotError for a recipient whose fields cannot be used."""
 
 
 @dataclass(slots=True)

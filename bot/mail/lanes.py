@@ -249,14 +249,14 @@ class Lane:
         if rate is not None and at < self._next_send:
             self._look_at(self._next_send)
             return None
-        item = self._take(at)
+        item = self._take(at, stuffed=channel.stuffed)
         if item is not None:
             self._trial = None
             if rate is not None:
                 self._next_send = max(self._next_send, at - _CATCH_UP) + 1 / rate
         return item
 
-    def _take(self, at: float) -> Item | None:
+    def _take(self, at: float, *, stuffed: bool) -> Item | None:
         jobs = self.jobs
         paces = self._paces
         for _ in range(len(jobs)):
@@ -266,7 +266,7 @@ class Lane:
                 job.refill(self.wake)
             while (item := job.take(paces, at)) is not None:
                 try:
-                    item.body = job.compose(item.row)
+                    item.body = job.compose(item.row, stuffed=stuffed)
                 except BotError as error:
                     job.settle(item, unusable(job.campaign_id, item, self.carrier.id, error))
                 else:

@@ -1,8 +1,8 @@
 """From a campaign's row to a function that makes the message of each recipient."""
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from bot.clock import now
 from bot.config import Settings
@@ -22,12 +22,18 @@ from storage.models import Message
 from storage.sending import Work
 
 
+class Compose(Protocol):
+    """Makes the message of a row: CRLF lines, dot-stuffed or not. Raises BotError for one that cannot be made."""
+
+    def __call__(self, row: Row, *, stuffed: bool) -> bytes: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A message ready for its recipients: the envelope's sender, and row -> octets (CRLF, dot-stuffed)."""
+    """A message ready for its recipients: the envelope's sender, and what makes the octets of a row."""
 
     sender: str
-    compose: Callable[[Row], bytes]
+    compose: Compose
 
 
 def source_of(message: Message) -> Source:
@@ -65,15 +71,13 @@ async def prepare(db: Database, settings: Settings, work: Work) -> Prepared:
     return Prepared(compiled.sender, _composer(compiled, message, work.campaign_id, settings))
 
 
-def _composer(
-    compiled: CompiledMessage, message: Message, campaign_id: int, settings: Settings
-) -> Callable[[Row], bytes]:
+def _composer(compiled: CompiledMessage, message: Message, campaign_id: int, settings: Settings) -> Compose:
     message_id = message_ids(bytes.fromhex(message.key), compiled.sender.rpartition("@")[2])
     base = settings.public_url.rstrip("/") + "/u/" if settings.public_url is not None else None
     links = Links([settings.signing_key()])
     mailto = settings.unsubscribe_mailto
 
-    def compose(row: Row) -> bytes:
+    def compose(row: Row, *, stuffed: bool) -> bytes:
         return compiled.render(
             row.email,
             row.fields,
@@ -81,7 +85,7 @@ def _composer(
             date=now(),
             unsubscribe_url=base + links.make(campaign_id, row.n) if base is not None else None,
             unsubscribe_mailto=mailto,
-            wire=True,
+            wire=stuffed,
         )
 
     return compose
