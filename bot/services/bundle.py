@@ -25,6 +25,7 @@ from bot.services.notices import Notices
 from bot.services.outage_plans import OutagePlans
 from bot.services.outages import Outages
 from bot.services.paging import Pager
+from bot.services.reconciling import Reconciling
 from bot.services.reminder_plans import ReminderPlans
 from bot.services.reminders import Reminders
 from bot.services.resend_plans import ResendPlans
@@ -33,6 +34,7 @@ from bot.services.server_plans import ServerPlans
 from bot.services.servers import Servers
 from bot.services.status import Status
 from bot.services.undoing import Undoing
+from bot.services.unknowns import Unknowns
 from storage.db import Database
 
 
@@ -66,6 +68,8 @@ class Services:
     approvals: Approvals
     break_glass: BreakGlasses
     resends: Resends
+    unknowns: Unknowns
+    reconciling: Reconciling
     notices: Notices
     maintenance: MaintenanceWindows
     status: Status
@@ -104,6 +108,8 @@ def build(db: Database, settings: Settings) -> Services:
         approvals=approvals,
         break_glass=glasses,
         resends=resends,
+        unknowns=Unknowns(db, settings, access),
+        reconciling=Reconciling(db, access),
         notices=notices,
         maintenance=maintenance,
         status=Status(db, settings),
