@@ -51,6 +51,7 @@ class Plans:
     reminders: ReminderPlans
     entries: EntryPlans
     glass: BreakGlassPlans
+    unknowns: Unknowns
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,7 @@ def build(db: Database, settings: Settings) -> Services:
     maintenance = MaintenanceWindows(db, settings, access, campaigns, servers, outages)
     deciding = Deciding(db, access, approvals)
     glasses = BreakGlasses(db, settings, access)
+    unknowns = Unknowns(db, settings, access)
     return Services(
         db=db,
         settings=settings,
@@ -108,7 +110,7 @@ def build(db: Database, settings: Settings) -> Services:
         approvals=approvals,
         break_glass=glasses,
         resends=resends,
-        unknowns=Unknowns(db, settings, access),
+        unknowns=unknowns,
         reconciling=Reconciling(db, access),
         notices=notices,
         maintenance=maintenance,
@@ -128,6 +130,7 @@ def build(db: Database, settings: Settings) -> Services:
             reminders=ReminderPlans(db, access),
             entries=EntryPlans(db, access),
             glass=BreakGlassPlans(db, settings, glasses),
+            unknowns=unknowns,
         ),
         asking=Asking(db, settings),
         undoing=Undoing(db, access, servers, maintenance),
