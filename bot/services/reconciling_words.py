@@ -82,10 +82,8 @@ def of_bounces(tally: Tally, read: int) -> str:
     """What `holdfast bounce` answers about so many messages."""
     reports = tally.number_settled + tally.came_back + tally.arrived + tally.kept + tally.waiting + tally.again
     if not reports:
-        what = "It is" if read == 1 else "None of them is"
-        return (
-            f"{number(read, 'message')} read. {what} a bounce or a complaint about mail from here; nothing was changed."
-        )
+        what = "It is no bounce and no complaint" if read == 1 else "There is no bounce and no complaint among them"
+        return f"{number(read, 'message')} read. {what} about mail from here; nothing was changed."
     parts = [f"{number(read, 'message')} read, {number(reports, 'report')} about mail from here."]
     if tally.settled:
         known = {status: names for found in tally.settled.values() for status, names in found.items()}

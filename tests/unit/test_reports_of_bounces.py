@@ -35,7 +35,9 @@ Arrival-Date: Thu, 01 Jan 2026 10:00:00 +0100
 """
 
 
-def message(report: str, kind: str, fields: str, original: str = ORIGINAL, returned: str = "text/rfc822-headers") -> bytes:
+def message(
+    report: str, kind: str, fields: str, original: str = ORIGINAL, returned: str = "text/rfc822-headers"
+) -> bytes:
     return f"""\
 From: MAILER-DAEMON@mx1.example.com
 To: shop@example.com

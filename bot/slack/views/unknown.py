@@ -16,13 +16,13 @@ def listing(found: UnknownList) -> View:
         return View(f"No delivery{safe(of)} is unknown: of each it is known whether the server took it.")
     title = f"{count(found.total, 'delivery', 'deliveries')} may or may not have arrived"
     several = len(found.counts) > 1
-    lead = f"*{title}*. They are not sent again unless a person decides it."
+    again = "It is" if found.total == 1 else "They are"
+    lead = f"*{title}*. {again} not sent again unless a person decides it."
     made = [blocks.section(lead), *(_row(each, found, several=several) for each in found.rows)]
     if found.total > PAGE:
         made.append(blocks.context(_pages(found)))
-    if found.may_decide and not several:
-        campaign = next(iter(found.counts))
-        made.append(blocks.actions([blocks.button("Count all as delivered", "resend.delivered_all", campaign)]))
+    if found.may_decide and (found.word or not several):
+        made.append(blocks.actions([blocks.button("Count all as delivered", "resend.delivered_all", _word(found))]))
     return View(title, [*made, blocks.context("\n".join(_ways(found)))])
 
 
@@ -46,10 +46,15 @@ def _pages(found: UnknownList) -> str:
 
 
 def _ways(found: UnknownList) -> list[str]:
-    word = found.word or next(iter(sorted(found.counts)))
+    word = escape(_word(found))
     return [
-        "Ask the server's log, at its machine: `holdfast reconcile LOGFILE`",
-        f"You know that they arrived: `/resend delivered {escape(word)} all`, or an address in the place of all",
-        f"Send them again all the same: `/resend plan {escape(word)} with unknown`",
-        "Leave them as they are: nothing needs to be done",
+        "Look into the server's log, at a terminal: `holdfast reconcile LOGFILE`",
+        f"Somebody got it: `/resend delivered {word} ADDRESS`, all of them did: `/resend delivered {word} all`",
+        f"Send again all the same: `/resend plan {word} with unknown`",
+        "Leave it as it is: nothing needs to be done",
     ]
+
+
+def _word(found: UnknownList) -> str:
+    """What a command calls these by."""
+    return found.word or min(found.counts)
