@@ -12,7 +12,7 @@ from bot.access import HOLDFAST, Access, Actor
 from bot.clock import now
 from bot.mail.replies import Stage
 from bot.mail.reports.bounces import read_bounce
-from bot.mail.reports.logs import opened, read_log
+from bot.mail.reports.logs import Logs, oldest_first, opened
 from bot.mail.reports.report import Report, token_for
 from bot.services.names import complete
 from bot.services.reconciling_rules import Tally, change, digest_of, must_wait
@@ -70,19 +70,20 @@ class Reconciling:
             token_for(each.key, each.email): Place(each.campaign_id, each.n, each.email, each.key) for each in found
         }
         tally = Tally()
-        for path in paths:
+        logs = Logs(wanted, ZoneInfo(actor.zone), now())
+        for path in await asyncio.to_thread(oldest_first, paths):
             reporter = server or ("standard input" if str(path) == "-" else path.name)
             voice = Voice(actor, f"{actor.mention} looked into the log of {server or reporter}")
-            tally.add(await self._read_log(path, wanted, _Source("log", reporter, voice), ZoneInfo(actor.zone)))
+            tally.add(await self._read_log(logs, path, wanted, _Source("log", reporter, voice)))
         async with self._db.read() as tx:
             left = [f"{each.email} ({each.campaign})" for each in await reports.unknown(tx)]
         return LogResult(tally, len(found), left)
 
-    async def _read_log(self, path: Path, wanted: Mapping[str, Place], source: _Source, zone: ZoneInfo) -> Tally:
+    async def _read_log(self, logs: Logs, path: Path, wanted: Mapping[str, Place], source: _Source) -> Tally:
         tally = Tally()
         about_wanted: list[Report] = []
         with opened(path) as file:
-            found = read_log(file, wanted, zone, now())
+            found = logs.read(file)
             while batch := await asyncio.to_thread(lambda: [*islice(found, BATCH)]):
                 about_wanted += [each for each in batch if each.token in wanted]
                 others = [each for each in batch if each.token not in wanted]
@@ -162,8 +163,9 @@ async def _keep(
     # One line may stand in a log twice.
     new = {(row.n, row.digest): row for row in rows if (row.n, row.digest) in fresh}
     tally = Tally(again=len(rows) - len(new))
-    await _suppress(tx, [(place, report) for place, report in pairs if _key(place, report, source) in new], tally, at)
     tally.add(await _settle(tx, campaign_id, list(new.values()), source, at))
+    # After the deliveries, the order in which the sender locks them.
+    await _suppress(tx, [(place, report) for place, report in pairs if _key(place, report, source) in new], tally, at)
     return tally
 
 

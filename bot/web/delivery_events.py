@@ -5,6 +5,7 @@ Signed as our own webhook signs (bot/channels/webhook.py): `X-Holdfast-Signature
 older than five minutes is refused; one that is repeated within them finds its events known and changes nothing.
 """
 
+import asyncio
 import hmac
 from typing import Final
 
@@ -36,7 +37,7 @@ def delivery_hook(reconciling: Reconciling, secret: SecretStr | None) -> dict[st
         if refused is not None:
             return _no(refused, 401)
         try:
-            found, strangers = read_events(body)
+            found, strangers = await asyncio.to_thread(read_events, body)
             tally = await reconciling.take("event", found)
         except BadInputError as error:
             return _no(str(error), 400)

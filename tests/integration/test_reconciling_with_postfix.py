@@ -14,7 +14,7 @@ from bot.demo.faultproxy import FaultProxy
 from bot.demo.relays import Profile, Relay, reply
 from bot.mail.recovery import recover
 from bot.mail.reports.bounces import read_bounce
-from bot.mail.reports.logs import opened, read_log
+from bot.mail.reports.logs import Logs, opened
 from bot.mail.reports.report import token_for
 from storage import deliveries, reports, suppressions
 from storage.db import Database
@@ -102,4 +102,4 @@ async def test_a_message_that_was_cut_off_is_in_the_log_and_was_not_taken(server
         await writer.wait_closed()
     await server.logged("lost connection after DATA")
     with opened(server.log) as file:
-        assert list(read_log(file, {token}, UTC, now())) == []
+        assert list(Logs({token}, UTC, now()).read(file)) == []

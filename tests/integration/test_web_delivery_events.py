@@ -96,7 +96,7 @@ async def test_what_is_not_signed_now_by_who_knows_the_secret_is_refused(lost: W
         ({"age": FIVE_MINUTES + 5}, "more than 5 minutes away"),
         ({"age": -FIVE_MINUTES - 5}, "more than 5 minutes away"),
     ):
-        code, told = await site.post(event(1, "delivered"), **how)  # type: ignore[arg-type]  # a test's own keywords
+        code, told = await site.post(event(1, "delivered"), **how)
         assert code == 401, how
         assert words in str(told["error"])
     assert (await status(lost, 1))[0] == "unknown"

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import os
 from collections.abc import Container
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from bot.errors import BadInputError
 from bot.mail.replies import Stage
-from bot.mail.reports.logs import opened, read_log
+from bot.mail.reports.logs import Logs, oldest_first, opened
 from bot.mail.reports.report import Report, token_for, token_of
 from storage.models import ReportKind
 
@@ -40,13 +41,13 @@ EXIM = f"""\
 2026-01-01 09:00:02 1vNabc-000000004Xy-2Q3p Completed
 2026-01-01 09:00:03 [4711] 1vNabd-00004X-Ab <= shop@example.com U=app P=local S=5012 id={BERT}@example.com
 2026-01-01 09:00:04 [4711] 1vNabd-00004X-Ab == bert@example.com R=dnslookup T=remote_smtp defer (-46): SMTP error from remote mail server after RCPT TO:<bert@example.com>: 451 4.7.1 Greylisted
-2026-01-01 09:00:05.120 +0100 1vNabe-000000004Xy-2Q3q <= shop@example.com H=app [192.0.2.7] P=esmtp id={CARA}@example.com
+Jan  1 09:00:05 mx1 exim[4712]: 2026-01-01 09:00:05.120 +0100 1vNabe-000000004Xy-2Q3q <= shop@example.com H=app [192.0.2.7] P=esmtp id={CARA}@example.com
 2026-01-01 09:00:06.120 +0100 1vNabe-000000004Xy-2Q3q ** cara@example.com R=dnslookup T=remote_smtp H=mx.example.com [192.0.2.9]: SMTP error from remote mail server after RCPT TO:<cara@example.com>: 550 5.1.1 User unknown
 """  # noqa: E501  as Exim writes them
 
 
-def read(text: str | bytes, wanted: Container[str], zone: ZoneInfo = MADRID) -> list[Report]:
-    return list(read_log(io.BytesIO(text if isinstance(text, bytes) else text.encode()), wanted, zone, NOW))
+def read(text: str, wanted: Container[str], zone: ZoneInfo = MADRID) -> list[Report]:
+    return list(Logs(wanted, zone, NOW).read(io.BytesIO(text.encode())))
 
 
 def test_postfix_has_what_its_queue_manager_had_and_not_what_only_began_to_come_in() -> None:
@@ -103,10 +104,22 @@ def test_a_log_may_be_packed_and_its_lines_may_be_anything(tmp_path: Path) -> No
     packed = tmp_path / "mail.log.1.gz"
     packed.write_bytes(gzip.compress(junk + POSTFIX.encode()))
     with opened(packed) as file:
-        assert len(list(read_log(file, {ANNA}, MADRID, NOW))) == 3
+        assert len(list(Logs({ANNA}, MADRID, NOW).read(file))) == 3
     packed.write_bytes(packed.read_bytes()[:-200])
     with pytest.raises(BadInputError, match="is damaged"), opened(packed) as file:
-        list(read_log(file, {ANNA}, MADRID, NOW))
+        list(Logs({ANNA}, MADRID, NOW).read(file))
+
+
+def test_a_message_may_come_in_in_one_log_and_leave_in_the_next(tmp_path: Path) -> None:
+    lines = POSTFIX.splitlines(keepends=True)
+    for name, part, age in (("mail.log", lines[3:], 1), ("mail.log.1", lines[:3], 2)):
+        (tmp_path / name).write_text("".join(part))
+        os.utime(tmp_path / name, (NOW.timestamp() - age, NOW.timestamp() - age))
+    logs, found = Logs({ANNA}, MADRID, NOW), []
+    for path in oldest_first([tmp_path / "mail.log", tmp_path / "gone", tmp_path / "mail.log.1"])[:2]:
+        with opened(path) as file:
+            found += [each.kind for each in logs.read(file) if each.token == ANNA]
+    assert found == [ReportKind.ACCEPTED, ReportKind.DELIVERED]
 
 
 def test_only_a_whole_token_of_ours_counts() -> None:

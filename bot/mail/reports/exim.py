@@ -4,8 +4,6 @@ https://www.exim.org/exim-html-current/doc/html/spec_html/ch-log_files.html
 """
 
 import re
-from collections.abc import Callable
-from datetime import datetime
 from typing import Final
 
 from bot.mail.replies import Stage
@@ -16,6 +14,7 @@ _LINE: Final = re.compile(
     r"(?P<at>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?(?: [+-]\d{4})?) (?:\[\d+\] )?"
     r"(?P<queue>\w{6}-\w{6,11}-\w{2,4}) (?P<mark><=|=>|->|>>|\*\*|==|Completed)(?: (?P<rest>.*))?"
 )
+_PREFIX_MAX: Final = 100
 _MESSAGE_ID: Final = re.compile(r" id=(\S+)")
 # `anna <anna@example.com>` where Exim has rewritten the address, else the address alone.
 _ADDRESS: Final = re.compile(r"(?:[^\s<>]+ )?<(?P<original>[^<>\s]+)>|(?P<plain>[^\s<>:]+)")
@@ -35,14 +34,15 @@ _TRIED_FOR_TOO_LONG: Final = re.compile(r"retry timeout exceeded|retry time not 
 
 
 class EximLog:
-    """Reads one line after the other. `when` turns the time of a line into a moment."""
+    """Reads one line after the other."""
 
-    def __init__(self, queue: Queue, when: Callable[[str], datetime | None]) -> None:
+    def __init__(self, queue: Queue) -> None:
         self._queue = queue
-        self._when = when
 
     def read(self, line: str) -> Report | None:
-        found = _LINE.search(line)
+        found = _LINE.match(line)
+        if found is None and " exim[" in line[:_PREFIX_MAX]:
+            found = _LINE.match(line.partition("]: ")[2])  # by way of syslog
         if found is None:
             return None
         queue_id, mark, rest = found["queue"], found["mark"], found["rest"] or ""
@@ -62,7 +62,7 @@ class EximLog:
             return None
         confirmed = _CONFIRMED.search(rest)
         words = confirmed[1] if confirmed else f"Exim has passed it on: {rest}"
-        return self._queue.report(queued, ReportKind.DELIVERED, words, self._when(found["at"]))
+        return self._queue.report(queued, ReportKind.DELIVERED, words, found["at"])
 
     def _taken(self, queue_id: str, rest: str, at: str) -> Report | None:
         named = _MESSAGE_ID.search(rest)
@@ -70,13 +70,13 @@ class EximLog:
         if token is None:
             return None
         queued = self._queue.add(queue_id, token)
-        return self._queue.report(queued, ReportKind.ACCEPTED, f"Exim has taken it as {queue_id}", self._when(at))
+        return self._queue.report(queued, ReportKind.ACCEPTED, f"Exim has taken it as {queue_id}", at)
 
     def _given_back(self, queued: Queued, rest: str, at: str) -> Report | None:
         said = _SAID.search(rest)
         if said is not None:
             code, stage = int(said["code"]), _STAGES[said["command"]]
             kind = kind_of(code, "")
-            return self._queue.report(queued, kind, said["words"], self._when(at), code=code, stage=stage)
+            return self._queue.report(queued, kind, said["words"], at, code=code, stage=stage)
         kind = ReportKind.GAVE_UP if _TRIED_FOR_TOO_LONG.search(rest) else ReportKind.BOUNCED
-        return self._queue.report(queued, kind, rest.partition(": ")[2] or rest, self._when(at))
+        return self._queue.report(queued, kind, rest.partition(": ")[2] or rest, at)

@@ -5,10 +5,11 @@ about one of our deliveries.
 """
 
 import gzip
+import math
 import re
 import sys
 import zlib
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
@@ -53,21 +54,39 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         raise BadInputError(f"{path} cannot be read: {error.strerror}. Check its name and its permissions.") from error
 
 
-def read_log(file: BinaryIO, wanted: Container[str], zone: tzinfo, at: datetime) -> Iterator[Report]:
-    """Every report in a log, in its order: all about the tokens of `wanted`, and of the others what came back.
+class Logs:
+    """The logs of one server, read one after the other, the oldest first: a message may come in in one and leave in
+    the next.
 
-    `zone` is that of the log where its lines do not say; `at` is now, since syslog's times have no year. Needs the
-    memory of the queue ids of `wanted` and of 100,000 others, however long the log is.
+    Tells all about the tokens of `wanted`, and of the others what came back. `zone` is that of the logs where their
+    lines do not say; `at` is now, since syslog's times have no year. Needs the memory of the queue ids of `wanted` and
+    of 100,000 others, however long the logs are.
     """
-    queue = Queue(wanted)
-    when = _clock(zone, at)
-    readers = (PostfixLog(queue, when), EximLog(queue, when))
-    while octets := file.readline(_LINE_MAX):
-        line = octets.decode("utf-8", "replace").rstrip("\r\n")
-        for reader in readers:
-            report = reader.read(line)
-            if report is not None:
-                yield report
+
+    def __init__(self, wanted: Container[str], zone: tzinfo, at: datetime) -> None:
+        queue = Queue(wanted, _clock(zone, at))
+        self._readers = (PostfixLog(queue), EximLog(queue))
+
+    def read(self, file: BinaryIO) -> Iterator[Report]:
+        """Every report in a log, in its order."""
+        while octets := file.readline(_LINE_MAX):
+            line = octets.decode("utf-8", "replace").rstrip("\r\n")
+            for reader in self._readers:
+                report = reader.read(line)
+                if report is not None:
+                    yield report
+
+
+def oldest_first(paths: Iterable[Path]) -> list[Path]:
+    """By the time of their last line; what cannot be looked at, and standard input, at the end."""
+
+    def written(path: Path) -> float:
+        try:
+            return path.stat().st_mtime
+        except OSError:
+            return math.inf
+
+    return sorted(paths, key=written)
 
 
 def _clock(zone: tzinfo, at: datetime) -> Callable[[str], datetime | None]:

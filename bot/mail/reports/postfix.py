@@ -6,8 +6,6 @@ https://www.postfix.org/OVERVIEW.html
 """
 
 import re
-from collections.abc import Callable
-from datetime import datetime
 from typing import Final
 
 from bot.mail.replies import Stage
@@ -33,11 +31,10 @@ _STAGES: Final = {"MAIL FROM": Stage.mail, "RCPT TO": Stage.rcpt, "DATA": Stage.
 
 
 class PostfixLog:
-    """Reads one line after the other. `when` turns the time of a line into a moment."""
+    """Reads one line after the other."""
 
-    def __init__(self, queue: Queue, when: Callable[[str], datetime | None]) -> None:
+    def __init__(self, queue: Queue) -> None:
         self._queue = queue
-        self._when = when
 
     def read(self, line: str) -> Report | None:
         found = _LINE.match(line)
@@ -66,7 +63,7 @@ class PostfixLog:
         # A milter or a header check said no to the whole message: this was the answer to the final dot.
         self._queue.drop(queue_id)
         words = f"{refused['enhanced']} {refused['words']}"
-        return self._queue.report(queued, kind_of(None, refused["enhanced"]), words, self._when(at))
+        return self._queue.report(queued, kind_of(None, refused["enhanced"]), words, at)
 
     def _manager(self, queue_id: str, queued: Queued, rest: str, at: str) -> Report | None:
         if rest == "removed":
@@ -74,14 +71,14 @@ class PostfixLog:
             return None
         if _EXPIRED.match(rest):
             words = queued.words or "4.4.7 Postfix has tried for too long"
-            return self._queue.report(queued, ReportKind.GAVE_UP, words, self._when(at), code=queued.code)
+            return self._queue.report(queued, ReportKind.GAVE_UP, words, at, code=queued.code)
         return self._accepted(queue_id, queued, at) if rest.endswith("(queue active)") else None
 
     def _accepted(self, queue_id: str, queued: Queued, at: str) -> Report | None:
         if queued.accepted:
             return None
         queued.accepted = True
-        return self._queue.report(queued, ReportKind.ACCEPTED, f"Postfix has queued it as {queue_id}", self._when(at))
+        return self._queue.report(queued, ReportKind.ACCEPTED, f"Postfix has queued it as {queue_id}", at)
 
     def _agent(self, queue_id: str, queued: Queued, rest: str, at: str) -> Report | None:
         told = _TO.match(rest)
@@ -95,9 +92,9 @@ class PostfixLog:
         stage = _STAGES.get(said["command"] or "", Stage.dot) if said else Stage.dot
         match told["status"]:
             case "sent":
-                return self._queue.report(queued, ReportKind.DELIVERED, told["said"], self._when(at))
+                return self._queue.report(queued, ReportKind.DELIVERED, told["said"], at)
             case "bounced":
                 kind = kind_of(queued.code, dsn[1] if dsn else "")
-                return self._queue.report(queued, kind, queued.words, self._when(at), code=queued.code, stage=stage)
+                return self._queue.report(queued, kind, queued.words, at, code=queued.code, stage=stage)
             case _:
                 return self._accepted(queue_id, queued, at)

@@ -7,7 +7,7 @@ Nothing else in a bounce is proof of anything: anybody can write one.
 """
 
 import re
-from collections.abc import Container
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -89,12 +89,14 @@ class Queued:
 class Queue:
     """Which of a server's queue ids are messages of ours, while its log is read.
 
-    Those that are looked for (`wanted`) are kept to the end. Of the others, which matter only if they bounce, the
-    oldest are forgotten, so that a log of any length needs little memory.
+    `when` turns the time of a line into a moment. Those that are looked for (`wanted`) are kept until they have left
+    the server. Of the others, which matter only if they bounce, the oldest are forgotten, so that a log of any length
+    needs little memory.
     """
 
-    def __init__(self, wanted: Container[str]) -> None:
+    def __init__(self, wanted: Container[str], when: Callable[[str], datetime | None]) -> None:
         self.wanted = wanted
+        self._when = when
         self._wanted: dict[str, Queued] = {}
         self._others: dict[str, Queued] = {}
 
@@ -121,14 +123,16 @@ class Queue:
         queued: Queued,
         kind: ReportKind,
         words: str,
-        at: datetime | None,
+        at: str,
         *,
         code: int | None = None,
         stage: Stage = Stage.dot,
     ) -> Report | None:
-        """A report, unless it says of a delivery that nobody looks for what the ledger knows anyway."""
+        """A report; `at` is as the line has it. None where it says what the ledger knows anyway, of a delivery that
+        nobody looks for.
+        """
         good = kind in {ReportKind.ACCEPTED, ReportKind.DELIVERED}
         if good and queued.token not in self.wanted:
             return None
         recipients = (queued.recipient,) if queued.recipient else ()
-        return Report(queued.token, kind, tidy(words), recipients, code=code, stage=stage, at=at)
+        return Report(queued.token, kind, tidy(words), recipients, code=code, stage=stage, at=self._when(at))
