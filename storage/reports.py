@@ -2,13 +2,14 @@
 decides; bot/services/reconciling.py does.
 """
 
+import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Integer, Select, and_, delete, func, literal_column, or_, select, update
+from sqlalchemy import ColumnElement, Integer, and_, delete, func, literal_column, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -135,17 +136,29 @@ def _chosen(outage_id: int | None, campaign_id: int | None, email_key: str | Non
     return wanted
 
 
-async def places(tx: Tx, email_keys: Collection[str], campaigns: Collection[str] | None = None) -> list[Place]:
-    """Everybody with one of these addresses, in the campaigns of these names or in all."""
-    query: Select[int, int, str, str] = (
-        select(Recipient.campaign_id, Recipient.n, Recipient.email, Message.key)
-        .join(Message, Message.campaign_id == Recipient.campaign_id)
-        .where(Recipient.email_key.in_(list(email_keys)))
-    )
-    # The campaigns stand in the condition, so that both databases use the index that leads with them.
-    among = select(Campaign.id) if campaigns is None else select(Campaign.id).where(Campaign.name.in_(list(campaigns)))
-    rows = await tx.execute(query.where(Recipient.campaign_id.in_(among)))
-    return [Place(*row) for row in rows]
+async def keys(tx: Tx, campaigns: Collection[str] | None = None) -> dict[int, str]:
+    """The message keys of the campaigns of these names, or of all: campaign id -> key, the newest first."""
+    query = select(Message.campaign_id, Message.key).order_by(Message.campaign_id.desc())
+    if campaigns is not None:
+        query = query.join(Campaign, Campaign.id == Message.campaign_id).where(Campaign.name.in_(list(campaigns)))
+    return dict((await tx.execute(query)).all())
+
+
+async def places(tx: Tx, campaign_id: int, key: str, email_keys: Collection[str]) -> list[Place]:
+    """Everybody in a campaign with one of these addresses. A campaign at a time, so that the index of both serves."""
+    of_campaign = Recipient.campaign_id == campaign_id
+    if tx.get_bind().dialect.name == "sqlite":
+        # One by one inside the statement: for a list SQLite walks the whole campaign by its primary key.
+        wanted = func.json_each(json.dumps(sorted(email_keys))).table_valued("value")
+        one = select(func.json_array(Recipient.n, Recipient.email)).where(
+            of_campaign, Recipient.email_key == wanted.c.value
+        )
+        found = await tx.scalars(select(one.scalar_subquery()).select_from(wanted))
+        rows = [json.loads(each) for each in found if each is not None]
+    else:
+        query = select(Recipient.n, Recipient.email).where(of_campaign, Recipient.email_key.in_(list(email_keys)))
+        rows = [(n, email) for n, email in await tx.execute(query)]
+    return [Place(campaign_id, n, email, key) for n, email in rows]
 
 
 async def standing(tx: Tx, campaign_id: int, numbers: Collection[int]) -> dict[int, Standing]:

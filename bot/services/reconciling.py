@@ -147,11 +147,19 @@ class Reconciling:
 
 
 async def _matching(tx: Tx, found: Sequence[Report], campaigns: set[str] | None) -> dict[str, Place]:
+    """Campaign by campaign, the newest first, until each has its place."""
     addresses = {address.lower() for each in found for address in each.recipients}
-    candidates = await reports.places(tx, addresses, campaigns)
-    wanted = {each.token for each in found}
-    made = {token_for(each.key, each.email): each for each in candidates}
-    return {token: place for token, place in made.items() if token in wanted}
+    missing = {each.token for each in found}
+    places: dict[str, Place] = {}
+    for campaign_id, key in (await reports.keys(tx, campaigns)).items():
+        if not missing:
+            break
+        for place in await reports.places(tx, campaign_id, key, addresses):
+            token = token_for(key, place.email)
+            if token in missing:
+                places[token] = place
+                missing.remove(token)
+    return places
 
 
 async def _keep(
