@@ -49,7 +49,7 @@ class _Source:
 
 
 class Reconciling:
-    """Takes what logs, bounces and events say. What a person decides is in deciding_unknown.py."""
+    """Takes what logs, bounces and events say. What a person decides is in unknowns.py."""
 
     def __init__(self, db: Database, access: Access) -> None:
         self._db = db

@@ -69,13 +69,18 @@ def _found(tally: Tally, before: int) -> str:
         return "No delivery was unknown."
     if not tally.settled:
         return f"Of {unknown(before)} none is known now."
+    noun = unknown(before).partition(" ")[2]
+    verb = "was" if before == 1 else "were"
+    return f"{tally.number_settled:,} of {before:,} {noun} {verb} in the log: {what_became(_together(tally))}."
+
+
+def _together(tally: Tally) -> dict[str, list[str]]:
+    """Status -> addresses, over all campaigns."""
     together: dict[str, list[str]] = {}
     for found in tally.settled.values():
         for status, names in found.items():
             together.setdefault(status, []).extend(names)
-    noun = unknown(before).partition(" ")[2]
-    verb = "was" if before == 1 else "were"
-    return f"{tally.number_settled:,} of {before:,} {noun} {verb} in the log: {what_became(together)}."
+    return together
 
 
 def of_bounces(tally: Tally, read: int) -> str:
@@ -86,8 +91,7 @@ def of_bounces(tally: Tally, read: int) -> str:
         return f"{number(read, 'message')} read. {what} about mail from here; nothing was changed."
     parts = [f"{number(read, 'message')} read, {number(reports, 'report')} about mail from here."]
     if tally.settled:
-        known = {status: names for found in tally.settled.values() for status, names in found.items()}
-        parts.append(f"Unknown before: {what_became(known)}.")
+        parts.append(f"Unknown before: {what_became(_together(tally))}.")
     if tally.came_back:
         parts.append(f"Delivered before, and came back: {tally.came_back:,}.")
     if tally.suppressed:

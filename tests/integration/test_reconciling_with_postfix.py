@@ -7,6 +7,7 @@ from datetime import UTC
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from bot.access import Actor
 from bot.clock import now
@@ -16,9 +17,9 @@ from bot.mail.recovery import recover
 from bot.mail.reports.bounces import read_bounce
 from bot.mail.reports.logs import Logs, opened
 from bot.mail.reports.report import token_for
-from storage import deliveries, reports, suppressions
+from storage import deliveries, posts, reports, suppressions
 from storage.db import Database
-from storage.models import ReportKind
+from storage.models import ReportKind, Timeline
 from tests.integration.reconciling_support import reconciling
 from tests.integration.test_sender_survives_kill import kill, start_worker
 from tests.postfix import Postfix, postfix, usable
@@ -78,8 +79,17 @@ async def test_what_was_in_flight_when_it_was_killed_is_found_in_the_log_and_in_
         row = await suppressions.get(tx, "p2@example.com")
         assert row is not None
         assert row.source == "bounce"
+        listed, told = (await tx.scalars(select(Timeline).order_by(Timeline.id))).all()
+        posted = await posts.get(tx, f"timeline:{told.id}")
         kinds = [each.kind for each in await reports.of_delivery(tx, campaign, 2)]
     assert sorted(kinds) == ["accepted", "bounced"]
+    assert (listed.kind, told.kind) == ("campaign.unknown", "campaign.reconciled")
+    assert told.text == (
+        "maria looked into the log of primary: 3 unknown deliveries of spring-sale are known now, 2 delivered "
+        "(p1@example.com and p3@example.com) and 1 refused (p2@example.com). None is unknown any more."
+    )
+    assert posted is not None
+    assert posted.parent_key == f"timeline:{listed.id}", "it stands under the message that listed them"
 
     again = await service.read_bounces([bounce.raw or b""])
     assert again.suppressed == []
