@@ -161,6 +161,16 @@ async def places(tx: Tx, campaign_id: int, key: str, email_keys: Collection[str]
     return [Place(campaign_id, n, email, key) for n, email in rows]
 
 
+async def place(tx: Tx, campaign_id: int, n: int) -> Place | None:
+    """One recipient of a campaign."""
+    rows = await tx.execute(
+        select(Recipient.email, Message.key)
+        .join(Message, Message.campaign_id == Recipient.campaign_id)
+        .where(Recipient.campaign_id == campaign_id, Recipient.n == n)
+    )
+    return next((Place(campaign_id, n, email, key) for email, key in rows), None)
+
+
 async def standing(tx: Tx, campaign_id: int, numbers: Collection[int]) -> dict[int, Standing]:
     """These deliveries as they are, by number. Nobody changes them until the transaction ends."""
     wanted = list(numbers)

@@ -111,7 +111,7 @@ def build(db: Database, settings: Settings) -> Services:
         break_glass=glasses,
         resends=resends,
         unknowns=unknowns,
-        reconciling=Reconciling(db, access),
+        reconciling=Reconciling(db, settings, access),
         notices=notices,
         maintenance=maintenance,
         status=Status(db, settings),

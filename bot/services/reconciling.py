@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
@@ -10,6 +11,9 @@ from zoneinfo import ZoneInfo
 
 from bot.access import HOLDFAST, Access, Actor
 from bot.clock import now
+from bot.config import Settings
+from bot.errors import BadInputError
+from bot.mail.links import Links
 from bot.mail.replies import Stage
 from bot.mail.reports.bounces import read_bounce
 from bot.mail.reports.logs import Logs, oldest_first, opened
@@ -51,8 +55,9 @@ class _Source:
 class Reconciling:
     """Takes what logs, bounces and events say. What a person decides is in unknowns.py."""
 
-    def __init__(self, db: Database, access: Access) -> None:
+    def __init__(self, db: Database, settings: Settings, access: Access) -> None:
         self._db = db
+        self._settings = settings
         self._access = access
 
     async def read_logs(self, actor: Actor, paths: Sequence[Path], server: str | None = None) -> LogResult:
@@ -134,16 +139,29 @@ class Reconciling:
         return tally
 
     async def _find(self, found: Sequence[Report]) -> dict[str, Place]:
-        """Whose the reports are: token -> place. The named campaigns are looked through first."""
+        """Whose the reports are: token -> place. First what leads straight there, then the named campaigns."""
+        linked = [each for each in found if each.link]
         places: dict[str, Place] = {}
         async with self._db.read() as tx:
-            named = [each for each in found if each.campaign]
+            if linked:
+                places |= await _by_links(tx, linked, Links([self._settings.signing_key()]))
+            named = [each for each in found if each.campaign and each.token not in places]
             if named:
                 places |= await _matching(tx, named, {each.campaign for each in named})
             rest = [each for each in found if each.token not in places]
             if rest:
                 places |= await _matching(tx, rest, None)
         return places
+
+
+async def _by_links(tx: Tx, found: Sequence[Report], links: Links) -> dict[str, Place]:
+    places = {}
+    for report in found:
+        with suppress(BadInputError):
+            place = await reports.place(tx, *links.read(report.link))
+            if place is not None and token_for(place.key, place.email) == report.token:
+                places[report.token] = place
+    return places
 
 
 async def _matching(tx: Tx, found: Sequence[Report], campaigns: set[str] | None) -> dict[str, Place]:

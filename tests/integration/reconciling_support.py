@@ -30,7 +30,7 @@ def report(
 
 def reconciling(db: Database, folder: Path) -> Reconciling:
     settings = settings_for(str(db.url), folder)
-    return Reconciling(db, Access(settings.roles, settings.admins))
+    return Reconciling(db, settings, Access(settings.roles, settings.admins))
 
 
 async def status(world: World, n: int) -> tuple[str, str | None]:

@@ -1,6 +1,7 @@
 """What is reported later of deliveries goes into the ledger once, by rules, and whoever watches hears of it."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from bot.clock import now
 from bot.errors import WrongStateError
+from bot.mail.links import Links
 from bot.mail.replies import Stage
 from bot.services.reconciling import Reconciling
 from storage import reports, timeline
@@ -186,13 +188,24 @@ async def test_a_plan_that_nobody_approved_yet_is_void_when_its_unknown_are_know
     assert (await lost.ledger())["queued"] == 0
 
 
+async def test_where_the_addresses_are_blacked_out_the_unsubscribe_link_leads_there(
+    lost: World, service: Reconciling
+) -> None:
+    links = Links(["test-key"])
+    complaint = replace(report(7, COMPLAINT, "abuse"), recipients=("redacted@example.net",))
+    for link in (links.make(lost.campaign, 8), links.make(99, 7), Links(["forged"]).make(lost.campaign, 7), "x"):
+        assert (await service.take("bounce", [replace(complaint, link=link)])).not_ours == 1
+    tally = await service.take("bounce", [replace(complaint, link=links.make(lost.campaign, 7))])
+    assert tally.suppressed == ["p7@example.com"]
+
+
 async def test_a_report_that_fits_no_message_id_of_ours_changes_nothing(lost: World, service: Reconciling) -> None:
     await lost.add_campaign("autumn", 3)
     right = report(1, BOUNCED, GONE)
     forged = [
         # Somebody else's Message-ID with Anna's address; a made-up one; a campaign that there is not.
-        report(2, BOUNCED, GONE).__class__(report(2, BOUNCED).token, BOUNCED, GONE, right.recipients),
-        report(1, BOUNCED, GONE).__class__("0" * 40, BOUNCED, GONE, right.recipients),
+        replace(report(2, BOUNCED, GONE), recipients=right.recipients),
+        replace(right, token="0" * 40),
         report(99, BOUNCED, GONE, campaign="no-such"),
     ]
     tally = await service.take("bounce", forged)

@@ -15,6 +15,8 @@ To: Anna <anna@example.com>
 Subject: Spring sale
 Message-ID: <{ANNA}@example.com>
 X-Holdfast-Campaign: spring-sale
+List-Unsubscribe: <https://mail.example.com/u/7-2.Abc_d-9>,
+ <mailto:stop@example.com>
 """
 STATUS = """\
 Reporting-MTA: dns; mx1.example.com
@@ -116,6 +118,7 @@ def test_a_complaint_is_one_and_its_opposite_is_none() -> None:
     (found,) = read_bounce(message("feedback-report", "message/feedback-report", FEEDBACK.format(kind="abuse")))
     assert (found.token, found.kind, found.words) == (ANNA, ReportKind.COMPLAINT, "abuse, says SomeMail/1.0")
     assert found.recipients[0] == "anna@example.com"
+    assert found.link == "7-2.Abc_d-9"
     assert read_bounce(message("feedback-report", "message/feedback-report", FEEDBACK.format(kind="not-spam"))) == []
 
 

@@ -26,6 +26,7 @@ LARGEST: Final = 10 * 2**20
 
 _ENHANCED: Final = re.compile(r"[245]\.\d{1,3}\.\d{1,3}")
 _DIAGNOSTIC: Final = re.compile(r"(?:smtp;\s*)?(?:.*?\bsaid:\s*)?(?P<code>[45]\d\d)[ -](?P<words>.*)", re.IGNORECASE)
+_LINK: Final = re.compile(r"/u/([\w.-]{1,200})>")
 _AT_RCPT: Final = re.compile(r"RCPT TO", re.IGNORECASE)
 _NO_COMPLAINT: Final = frozenset({"not-spam", "auth-failure", "dmarc"})
 _MOST_RECIPIENTS: Final = 100
@@ -44,6 +45,7 @@ class _Original:
     token: str
     campaign: str
     recipients: tuple[str, ...]
+    link: str = ""
 
 
 def read_bounce(octets: bytes) -> list[Report]:
@@ -92,7 +94,9 @@ def _original(message: Message, parts: list[Message]) -> _Original | None:
                 continue
         token = token_of(str(headers.get("Message-ID", ""))) if headers is not None else None
         if headers is not None and token is not None:
-            return _Original(token, _decoded(headers, "X-Holdfast-Campaign"), _addresses(headers, "To"))
+            link = _LINK.search(str(headers.get("List-Unsubscribe", "")))
+            campaign = _decoded(headers, "X-Holdfast-Campaign")
+            return _Original(token, campaign, _addresses(headers, "To"), link[1] if link else "")
     for name in ("In-Reply-To", "References", "X-Failed-Message-ID"):
         for word in str(message.get(name, "")).split():
             token = token_of(word)
@@ -136,6 +140,7 @@ def _statuses(part: Message, original: _Original) -> Iterator[Report]:
             code,
             Stage.rcpt if _AT_RCPT.search(diagnostic) else Stage.dot,
             _moment(block, "Last-Attempt-Date") or arrived,
+            original.link,
         )
 
 
@@ -148,7 +153,17 @@ def _complaints(part: Message, original: _Original) -> list[Report]:
     reporter = tidy(str(fields.get("User-Agent", "")))
     words = f"{kind}, says {reporter}" if reporter else kind
     at = _moment(fields, "Received-Date") or _moment(fields, "Arrival-Date")
-    return [Report(original.token, ReportKind.COMPLAINT, tidy(words), named, original.campaign, at=at)]
+    return [
+        Report(
+            original.token,
+            ReportKind.COMPLAINT,
+            tidy(words),
+            named,
+            original.campaign,
+            at=at,
+            link=original.link,
+        )
+    ]
 
 
 def _headers(part: Message) -> Message:

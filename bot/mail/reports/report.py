@@ -26,8 +26,9 @@ class Report:
     """One sentence about one delivery.
 
     `token` is the part of its Message-ID before the @. `recipients` are the addresses that may be its own, as the
-    source names them; forwarding may have added others. `campaign` is its name where the source tells. `code` and
-    `words` are the last server's reply, an enhanced status code first where there is one; `stage` says to what.
+    source names them; forwarding may have added others. `campaign` is its name where the source tells, `link` the
+    token of its unsubscribe link, which leads there where the addresses were blacked out. `code` and `words` are the
+    last server's reply, an enhanced status code first where there is one; `stage` says to what.
     """
 
     token: str
@@ -38,6 +39,7 @@ class Report:
     code: int | None = None
     stage: Stage = Stage.dot
     at: datetime | None = None
+    link: str = ""
 
     @property
     def judgement(self) -> Judgement:
