@@ -72,6 +72,7 @@ PERMISSIONS: dict[str, Role] = {
     "resend.pause": Role.RESPONDER,
     "resend.resume": Role.SENDER,
     "resend.cancel": Role.SENDER,
+    "resend.delivered": Role.SENDER,
     "resend.approve": Role.APPROVER,
     "notice.draft": Role.RESPONDER,
     "notice.send": Role.SENDER,
@@ -101,6 +102,7 @@ _PHRASES = {
     "outage.eta": "say when an outage ends",
     "outage.update": "tell what is new of an outage",
     "server.failover": "fail over a server",
+    "resend.delivered": "count unknown deliveries as delivered",
     "glass.break": "break the glass",
 }
 _MOST_NAMES = 5

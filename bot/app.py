@@ -38,6 +38,7 @@ from bot.slack.manifest import INSTALL_PATH, REDIRECT_PATH
 from bot.slack.setbacks import TOKEN_REFUSED, judge
 from bot.slack.socket import Socket
 from bot.slack.workspaces import Workspaces
+from bot.web.delivery_events import delivery_hook
 from bot.web.pages import Page, page
 from bot.web.server import EventHandler, Server
 from commands import ACTIONS, COMMANDS, EVENTS, FORMS
@@ -118,7 +119,8 @@ class Bot:
             groups=groups,
             removed=installations.removed if installations else None,
         )
-        await self._listen(edge, session, self._pages(session, installations, installed))
+        hooks = delivery_hook(services.reconciling, self.settings.events_secret)
+        await self._listen(edge, session, self._pages(session, installations, installed), hooks)
         await self._work(services)
         await edge.resume()
         _log.info("Holdfast runs", channel=self.settings.channel, http_port=self.http_port)
@@ -179,11 +181,13 @@ class Bot:
             retry_handlers=[AsyncRateLimitErrorRetryHandler(max_retry_count=2)] if patient else [],
         )
 
-    async def _listen(self, edge: Edge, session: ClientSession, pages: dict[str, EventHandler]) -> None:
+    async def _listen(
+        self, edge: Edge, session: ClientSession, pages: dict[str, EventHandler], hooks: dict[str, EventHandler]
+    ) -> None:
         secret, app_token = self.settings.slack_signing_secret, self.settings.slack_app_token
         await self._open.enter_async_context(_Closing(edge.close))
         bolt = edge.bolt(signing_secret=secret.get_secret_value() if secret else None)
-        await self._serve_http(None if app_token or not secret else _events(bolt), pages)
+        await self._serve_http(None if app_token or not secret else _events(bolt), pages, hooks)
         if app_token is not None:
             socket = Socket(bolt, app_token.get_secret_value(), self.settings.slack_api_url, session)
             await self._connect(socket)
@@ -202,10 +206,12 @@ class Bot:
                 ) from error
             _log.warning("Slack cannot be reached yet; it is tried again and again", error=reason(error))
 
-    async def _serve_http(self, events: EventHandler | None, pages: dict[str, EventHandler]) -> None:
+    async def _serve_http(
+        self, events: EventHandler | None, pages: dict[str, EventHandler], hooks: dict[str, EventHandler]
+    ) -> None:
         links = Links([self.settings.signing_key()])
         host, port = self.settings.http_host, self.settings.http_port
-        server = Server(self.db, links, host=host, port=port, events=events, pages=pages)
+        server = Server(self.db, links, host=host, port=port, events=events, pages=pages, hooks=hooks)
         await self._open.enter_async_context(_Closing(server.stop))
         try:
             self.http_port = await server.start()

@@ -31,6 +31,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+_TRY_AGAIN = 75
+"""EX_TEMPFAIL of sysexits.h: a mail server that pipes a message to us keeps it and comes again."""
+
 As = Annotated[str | None, typer.Option("--as", metavar="NAME", help="Who acts; the user of this machine by default.")]
 Zone = Annotated[
     str | None,
@@ -239,6 +242,41 @@ def notice(
     )
     print(shown.text)  # noqa: T201  # the answer of the command
     _aside(shown.aside)
+
+
+@app.command()
+def reconcile(
+    logs: Annotated[
+        list[Path], typer.Argument(metavar="LOGFILE...", help="A mail server's logs, .gz too; - is standard input.")
+    ],
+    server: Annotated[str | None, typer.Option(metavar="NAME", help="The server whose logs they are.")] = None,
+    name: As = None,
+    zone: Zone = None,
+) -> None:
+    """Look for unknown deliveries in the logs of Postfix or Exim, and settle those that are there.
+
+    For example: holdfast reconcile /var/log/mail.log /var/log/mail.log.1 --server primary
+    """
+    said = asyncio.run(terminal.reconcile(_settings(), _actor(name, zone), logs, server))
+    print(said)  # noqa: T201  # the answer of the command
+
+
+@app.command()
+def bounce(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[FILE|MAILDIR...]", help="Where the messages are; standard input without it."),
+    ] = None,
+) -> None:
+    """Take bounces and complaints, as a mail server hands them over: one on standard input, or all new of a Maildir.
+
+    Ends with 75 when it could not be done now, so that the mail server tries again.
+    """
+    try:
+        said = asyncio.run(terminal.take_bounces(_settings(), paths or [Path("-")]))
+    except SHOWABLE as error:
+        _end(str(error), _TRY_AGAIN)
+    print(said)  # noqa: T201  # the answer of the command
 
 
 @app.command()

@@ -224,6 +224,8 @@ class Settings(BaseSettings):
     unsubscribe_mailto: str | None = None
     secret_key: SecretStr | None = None
     """Signs links, and encrypts the token of an installation. Made in the data directory when not set."""
+    events_secret: SecretStr | None = None
+    """Signs the delivery events that other systems post to /events/delivery; without it that address is not there."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     admins: Annotated[list[str], NoDecode] = []
     """Short for roles.admin: HOLDFAST_ADMINS=U012AB,U034CD."""

@@ -49,6 +49,7 @@ class Scheduler:
             Job("notices", timedelta(seconds=1), services.notices.tick),
             Job("overdue approvals", timedelta(seconds=10), self._expire_approvals),
             Job("broken glasses", timedelta(seconds=10), services.break_glass.tick),
+            Job("reports of deliveries", timedelta(seconds=10), services.reconciling.tick),
             Job("pages", timedelta(seconds=10), services.pager.tick),
             Job("reminders", timedelta(seconds=10), services.reminders.tick),
             Job("maintenance", timedelta(seconds=30), self._maintain),

@@ -19,10 +19,13 @@ from bot.clock import now
 from bot.config import Settings
 from bot.errors import BadInputError, BotError, NotAllowedError
 from bot.mail.composing import Source
+from bot.mail.reports.incoming import incoming
 from bot.services.bundle import Services, build
 from bot.services.checking import Finding
 from bot.services.importing import ImportResult
 from bot.services.paging_check import outcome_of
+from bot.services.reconciling_rules import Tally
+from bot.services.reconciling_words import of_bounces, of_log
 from bot.services.when import parse_when
 from bot.services.words import joined, number
 from bot.slack.blocks import View
@@ -44,7 +47,9 @@ __all__ = [
     "import_campaign",
     "migrate",
     "page_test",
+    "reconcile",
     "report",
+    "take_bounces",
 ]
 
 _MESSAGE_MAX = 50 * 2**20  # octets; servers refuse far less
@@ -169,6 +174,24 @@ async def import_campaign(settings: Settings, actor: Actor, wish: ImportWish) ->
                 actor, wish.name, source, wish.recipients, wish.server, expires_at, progress
             )
     return _imported(result)
+
+
+async def reconcile(settings: Settings, actor: Actor, logs: Sequence[Path], server: str | None) -> str:
+    """Look for the unknown deliveries in the logs of a mail server; the sentences say what became of them."""
+    async with _services(settings) as services:
+        found = await services.reconciling.read_logs(actor, logs, server)
+    return of_log(found.tally, found.before, found.left)
+
+
+async def take_bounces(settings: Settings, paths: Sequence[Path]) -> str:
+    """Bounces and complaints from standard input, files and Maildir folders. Raises BadInputError for no such file."""
+    async with _services(settings) as services:
+        tally, read = Tally(), 0
+        for message in incoming(paths):
+            tally.add(await services.reconciling.read_bounces([message.octets]))
+            message.done()
+            read += 1
+    return of_bounces(tally, read)
 
 
 async def check(settings: Settings, examine: Callable[[Settings], Awaitable[list[Finding]]]) -> list[Finding]:

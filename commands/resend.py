@@ -1,13 +1,16 @@
 """`/resend` and the buttons of its card: plan, decide, pause, resume and cancel resends."""
 
 from bot.services.bundle import Services
+from bot.services.names import ALL
 from bot.services.plans import Plan
 from bot.slack.blocks import View
 from bot.slack.call import Call, Click, ClickHandler
 from bot.slack.views import resend_replies as views
+from bot.slack.views import unknown as unknown_views
 from bot.slack.views.resend_replies import changed
+from commands.asking import done
 from commands.forms import planning
-from commands.words import Command, Verb, Words, always, decided, pressed
+from commands.words import Command, Verb, Words, always, ask, decided, pressed, split
 from storage.models import ResendState
 
 _THE_RESEND = "the resend"
@@ -68,6 +71,30 @@ async def _cancel(services: Services, call: Call, words: Words) -> View:
     return changed(resend, done, "This cannot be undone; what was not sent can be planned anew: /resend plan")
 
 
+async def _unknown(services: Services, call: Call, words: Words) -> View:
+    word = None if words.take(ALL) else words.maybe()
+    page = words.page()
+    words.end()
+    return unknown_views.listing(await services.unknowns.list(call.actor, word, page))
+
+
+async def _delivered(services: Services, call: Call, words: Words) -> View:
+    counted = await services.unknowns.count(call.actor, *_target_and_which(words))
+    return await done(services, call.actor, counted.text, counted.undo)
+
+
+def _target_and_which(words: Words) -> tuple[str, str]:
+    target = words.word("which outage or campaign")
+    which = words.word("which address, or all")
+    words.end()
+    return target, which
+
+
+def _about_all(text: str) -> bool:
+    """Whether `delivered` is about all of an outage or a campaign, which asks first."""
+    return split(split(text)[1])[0].casefold() == ALL
+
+
 def _word_and_options(words: Words) -> tuple[str | None, set[str]]:
     word = None if words.peek().casefold() == "with" else words.maybe()
     chosen = set()
@@ -118,6 +145,10 @@ async def _plan_cancel(services: Services, call: Call, words: Words) -> Plan:
     return await services.plans.resends.cancel(call.actor, _maybe_number(words))
 
 
+async def _plan_delivered(services: Services, call: Call, words: Words) -> Plan:
+    return await services.plans.unknowns.plan(call.actor, *_target_and_which(words))
+
+
 def _number(words: Words) -> int:
     number = words.number(_THE_RESEND)
     words.end()
@@ -165,6 +196,21 @@ async def _cancelled(services: Services, click: Click) -> None:
     await services.resends.cancel(click.actor, pressed(click.value))
 
 
+# The buttons of the list of unknown deliveries.
+
+
+async def _arrived(services: Services, click: Click) -> View:
+    campaign, _, n = click.value.partition(":")
+    counted = await services.unknowns.count_one(click.actor, pressed(campaign), pressed(n))
+    return await done(services, click.actor, counted.text, counted.undo)
+
+
+async def _all_arrived(services: Services, click: Click) -> View:
+    """Asks first, as the command does."""
+    plan = await services.plans.unknowns.plan(click.actor, click.value, ALL)
+    return await ask(services, click.actor, f"/resend delivered {click.value} {ALL}", plan)
+
+
 COMMAND = Command(
     name="/resend",
     about="Resends: send again what an outage lost, exactly once, after a second person's approval.",
@@ -192,6 +238,21 @@ COMMAND = Command(
         Verb("pause", "[ID]", "stop it", _pause, _plan_pause),
         Verb("resume", "[ID]", "go on where it stood", _resume, _plan_resume),
         Verb("cancel", "[ID]", "end it for good", _cancel, _plan_cancel, asks=always),
+        Verb(
+            "unknown",
+            "[OUTAGE|CAMPAIGN|all] [PAGE]",
+            "who may or may not have got their mail, by name",
+            _unknown,
+            looks=True,
+        ),
+        Verb(
+            "delivered",
+            "OUTAGE|CAMPAIGN ADDRESS|all",
+            "count what is unknown as delivered, since you know that it arrived",
+            _delivered,
+            _plan_delivered,
+            asks=_about_all,
+        ),
     ),
 )
 
@@ -203,4 +264,6 @@ ACTIONS: dict[str, ClickHandler] = {
     "resend.pause": _paused,
     "resend.resume": _resumed,
     "resend.cancel": _cancelled,
+    "resend.delivered": _arrived,
+    "resend.delivered_all": _all_arrived,
 }

@@ -104,6 +104,12 @@ async def get(tx: Tx, entry_id: int) -> Timeline | None:
     return await tx.get(Timeline, entry_id)
 
 
+async def last_of_campaign(tx: Tx, campaign_id: int, kind: str) -> Timeline | None:
+    """The newest entry of this kind about the campaign."""
+    of_kind = select(Timeline).where(Timeline.campaign_id == campaign_id, Timeline.kind == kind)
+    return await tx.scalar(of_kind.order_by(Timeline.id.desc()).limit(1))
+
+
 async def some(tx: Tx, entry_ids: Iterable[int]) -> Sequence[Timeline]:
     """Those of the entries that there are."""
     rows = await tx.scalars(select(Timeline).where(Timeline.id.in_(list(entry_ids))))

@@ -25,6 +25,7 @@ from bot.services.notices import Notices
 from bot.services.outage_plans import OutagePlans
 from bot.services.outages import Outages
 from bot.services.paging import Pager
+from bot.services.reconciling import Reconciling
 from bot.services.reminder_plans import ReminderPlans
 from bot.services.reminders import Reminders
 from bot.services.resend_plans import ResendPlans
@@ -33,6 +34,7 @@ from bot.services.server_plans import ServerPlans
 from bot.services.servers import Servers
 from bot.services.status import Status
 from bot.services.undoing import Undoing
+from bot.services.unknowns import Unknowns
 from storage.db import Database
 
 
@@ -49,6 +51,7 @@ class Plans:
     reminders: ReminderPlans
     entries: EntryPlans
     glass: BreakGlassPlans
+    unknowns: Unknowns
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,8 @@ class Services:
     approvals: Approvals
     break_glass: BreakGlasses
     resends: Resends
+    unknowns: Unknowns
+    reconciling: Reconciling
     notices: Notices
     maintenance: MaintenanceWindows
     status: Status
@@ -92,6 +97,7 @@ def build(db: Database, settings: Settings) -> Services:
     maintenance = MaintenanceWindows(db, settings, access, campaigns, servers, outages)
     deciding = Deciding(db, access, approvals)
     glasses = BreakGlasses(db, settings, access)
+    unknowns = Unknowns(db, settings, access)
     return Services(
         db=db,
         settings=settings,
@@ -104,6 +110,8 @@ def build(db: Database, settings: Settings) -> Services:
         approvals=approvals,
         break_glass=glasses,
         resends=resends,
+        unknowns=unknowns,
+        reconciling=Reconciling(db, settings, access),
         notices=notices,
         maintenance=maintenance,
         status=Status(db, settings),
@@ -122,6 +130,7 @@ def build(db: Database, settings: Settings) -> Services:
             reminders=ReminderPlans(db, access),
             entries=EntryPlans(db, access),
             glass=BreakGlassPlans(db, settings, glasses),
+            unknowns=unknowns,
         ),
         asking=Asking(db, settings),
         undoing=Undoing(db, access, servers, maintenance),

@@ -66,6 +66,8 @@ DEEDS: Mapping[str, Deed] = {
     "resend.pause": Deed(asks=False, undo=Way.COMMAND),
     "resend.resume": Deed(asks=False, undo=Way.COMMAND),
     "resend.cancel": Deed(asks=True, undo=Way.NEVER),
+    "resend.delivered": Deed(asks=False, undo=Way.BUTTON),
+    "resend.delivered_all": Deed(asks=True, undo=Way.BUTTON),
     "notice.draft": Deed(asks=False, undo=Way.COMMAND),
     "notice.send": Deed(asks=False, undo=Way.COMMAND),
     "notice.approve": Deed(asks=False, undo=Way.COMMAND),

@@ -10,6 +10,7 @@ from bot.services import undo_campaigns, undo_servers
 from bot.services.maintenance import MaintenanceWindows
 from bot.services.plans import Plan
 from bot.services.servers import Servers
+from bot.services.undo_delivered import undo_delivered
 from bot.services.undo_windows import undo_cancel, undo_confirm
 from bot.services.when import lasting
 from bot.services.words import moment
@@ -24,6 +25,7 @@ _REVERSE = {
     "server.failover": "server.restore",
     "maintenance.confirm": "maintenance.cancel",
     "maintenance.cancel": "maintenance.schedule",
+    "resend.delivered": "resend.delivered",
 }
 """The permission that taking it back needs: that of the deed which would do it by hand."""
 
@@ -46,6 +48,7 @@ _AGAIN = {
     "server.restore": "/server restore",
     "maintenance.confirm": "/maintenance schedule",
     "maintenance.cancel": "/maintenance cancel",
+    "resend.delivered": "/resend delivered",
 }
 
 
@@ -73,7 +76,7 @@ class Undoing:
     async def plan(self, actor: Actor, undo_id: int) -> Plan:
         """What would be undone. Raises what `undo` raises, as far as it can be told without doing it."""
         note = await self._check(actor, undo_id)
-        facts = ["What has changed since is left alone."] if note.deed.startswith("campaign.") else []
+        facts = ["What has changed since is left alone."] if note.deed.startswith(("campaign.", "resend.")) else []
         return Plan("undo", f"undo {note.what}", facts, [note.what], f"To do it again after that: {_AGAIN[note.deed]}")
 
     async def _check(self, actor: Actor, undo_id: int) -> Undo:
@@ -120,6 +123,8 @@ async def _carry_out(tx: Tx, note: Undo, actor: Actor, at: datetime) -> str:
             return await undo_confirm(tx, note, actor, at)
         case "maintenance.cancel":
             return await undo_cancel(tx, note, actor, at)
+        case "resend.delivered":
+            return await undo_delivered(tx, note, actor, at)
         case _:
             return await undo_servers.undo(tx, note, actor, at)
 
@@ -143,8 +148,9 @@ def _spent(note: Undo, at: datetime) -> SpentError:
     what = note.what[0].upper() + note.what[1:]
     if note.undone_at is not None:
         return SpentError(f"{what} was undone already by {note.undone_by}, at {moment(note.undone_at, at)}.")
-    length = lasting(note.expires_at - note.done_at)
-    return SpentError(
-        f"{what} was more than {length} ago, so it is not undone by itself any more. Look at how it is now, then use "
-        f"{_BY_HAND[note.deed]}"
+    late = (
+        f"{what} was more than {lasting(note.expires_at - note.done_at)} ago, so it is not undone by itself any more."
     )
+    if note.deed not in _BY_HAND:
+        return SpentError(f"{late} It stays as it is.")
+    return SpentError(f"{late} Look at how it is now, then use {_BY_HAND[note.deed]}")

@@ -1,4 +1,4 @@
-"""The HTTP side: health, Slack's requests in HTTP mode, and the page behind the unsubscribe links."""
+"""The HTTP side: health, Slack's requests in HTTP mode, delivery events, and the page behind the unsubscribe links."""
 
 from collections.abc import Awaitable, Callable, Mapping
 
@@ -18,7 +18,7 @@ _BODY_MAX = 1024 * 1024
 
 class Server:
     """Listens on `host` and `port` (0: any free one). `events` takes what Slack posts to /slack/events; `pages` are
-    further ones by their paths.
+    further ones by their paths, and `hooks` what other systems post to.
     """
 
     def __init__(
@@ -30,6 +30,7 @@ class Server:
         port: int,
         events: EventHandler | None = None,
         pages: Mapping[str, EventHandler] | None = None,
+        hooks: Mapping[str, EventHandler] | None = None,
     ) -> None:
         self._db = db
         self._links = links
@@ -37,6 +38,7 @@ class Server:
         self._port = port
         self._events = events
         self._pages = pages or {}
+        self._hooks = hooks or {}
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> int:
@@ -60,6 +62,8 @@ class Server:
             application.router.add_post("/slack/events", self._events)
         for path, handler in self._pages.items():
             application.router.add_get(path, handler)
+        for path, handler in self._hooks.items():
+            application.router.add_post(path, handler)
         return application
 
     async def _health(self, _: web.Request) -> web.Response:

@@ -1,7 +1,7 @@
 """Every table. The words are those of docs/architecture.md; times are aware UTC.
 
-Large tables (recipients, deliveries, resend_items, send_minutes) lead their keys with the campaign's id, so that
-a distributed PostgreSQL can shard on it.
+Large tables (recipients, deliveries, delivery_reports, resend_items, send_minutes) lead their keys with the
+campaign's id, so that a distributed PostgreSQL can shard on it.
 """
 
 from storage.models.base import Base, BigId
@@ -19,6 +19,7 @@ from storage.models.deeds import (
 from storage.models.mail import (
     Campaign,
     Delivery,
+    DeliveryReport,
     Evidence,
     Lease,
     Message,
@@ -39,6 +40,7 @@ from storage.models.states import (
     MaintenanceState,
     NoticeState,
     OutageState,
+    ReportKind,
     ResendState,
     Retry,
     Severity,
@@ -53,6 +55,7 @@ __all__ = [
     "Campaign",
     "CampaignState",
     "Delivery",
+    "DeliveryReport",
     "DeliveryStatus",
     "Evidence",
     "Health",
@@ -76,6 +79,7 @@ __all__ = [
     "Question",
     "Recipient",
     "Reminder",
+    "ReportKind",
     "Resend",
     "ResendItem",
     "ResendState",

@@ -1,4 +1,4 @@
-"""Servers, campaigns and the ledger: what is sent, through what, and what became of it."""
+"""Servers, campaigns and the ledger: what is sent, through what, what became of it, and what was said of it later."""
 
 from datetime import datetime
 from typing import Any
@@ -228,6 +228,44 @@ class SendMinute(Base):
     count: Mapped[int]
 
 
+class DeliveryReport(Base):
+    """What was said later of a delivery: by a server's log, a bounce, a complaint, a delivery event, or a person."""
+
+    __tablename__ = "delivery_reports"
+    __table_args__ = (
+        Index(
+            "ix_delivery_reports_waiting",
+            "seen_at",
+            sqlite_where=text("settled_at IS NULL"),
+            postgresql_where=text("settled_at IS NULL"),
+        ),
+        {"sqlite_with_rowid": False},
+    )
+
+    campaign_id: Mapped[int] = mapped_column(
+        BigInteger, ForeignKey("campaigns.id"), primary_key=True, autoincrement=False
+    )
+    n: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    digest: Mapped[str] = mapped_column(String(32), primary_key=True)
+    """Of what it says and in which words, so that the same report counts once, however often it comes."""
+    kind: Mapped[str] = mapped_column(String(10))
+    source: Mapped[str] = mapped_column(String(10))
+    """log, bounce, event or person."""
+    reporter: Mapped[str]
+    """Who says so: a server, a file, a person."""
+    at: Mapped[datetime | None]
+    """When it happened, as far as the source tells."""
+    seen_at: Mapped[datetime]
+    stage: Mapped[str | None] = mapped_column(String(12))
+    code: Mapped[int | None] = mapped_column(SmallInteger)
+    words: Mapped[str]
+    settled_at: Mapped[datetime | None]
+    """When the delivery took it into account; NULL while somebody is sending that delivery."""
+    before: Mapped[str | None] = mapped_column(String(16))
+    after: Mapped[str | None] = mapped_column(String(16))
+    """The delivery's status before and after, where the report changed it."""
+
+
 class Suppression(Base):
     """An address that is not mailed: it does not exist, or its owner said so."""
 
@@ -236,5 +274,5 @@ class Suppression(Base):
     email_key: Mapped[str] = mapped_column(primary_key=True)
     reason: Mapped[str]
     source: Mapped[str] = mapped_column(String(20))
-    """bounce, unsubscribe or person."""
+    """bounce, complaint, unsubscribe or person."""
     at: Mapped[datetime] = mapped_column(index=True)

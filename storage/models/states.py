@@ -48,6 +48,21 @@ class Retry(StrEnum):
     DECIDE = "decide"
 
 
+class ReportKind(StrEnum):
+    """What a report says of a delivery."""
+
+    ACCEPTED = "accepted"
+    """The server has the message, and tries or tried to pass it on."""
+    DELIVERED = "delivered"
+    """It was passed on, or put into the mailbox."""
+    BOUNCED = "bounced"
+    """It was refused for good, and no further attempt is made."""
+    GAVE_UP = "gave_up"
+    """It was put off until nobody tries any more."""
+    COMPLAINT = "complaint"
+    """The recipient calls it spam."""
+
+
 class OutageState(StrEnum):
     OPEN = "open"
     ACKNOWLEDGED = "acknowledged"

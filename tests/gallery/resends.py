@@ -5,8 +5,10 @@ from datetime import timedelta
 from typing import Any
 
 from bot.services.resend_shapes import Carrier, Progress, ResendStatus
-from bot.slack.views import resend, resend_replies
+from bot.services.unknown_shapes import UnknownList, UnknownRow
+from bot.slack.views import resend, resend_replies, unknown
 from storage.models import Resend
+from storage.reports import Unknown
 from tests.gallery.scene import Scenes, each
 from tests.gallery.things import ANA, BEN, HASH, HOSTILE, MARIA, NIGHT, approval
 
@@ -113,6 +115,48 @@ ROWS = [
     )
 ]
 
+GAP = "Holdfast stopped between the message and the server's answer"
+
+
+def maybe(number: int, **changes: Any) -> UnknownRow:
+    values: dict[str, Any] = {
+        "campaign_id": 1,
+        "campaign": "spring-sale",
+        "n": number,
+        "email": f"person{number}@example.com",
+        "key": HASH,
+        "since": NIGHT,
+        "why": GAP,
+        "server": "primary",
+    }
+    return UnknownRow(Unknown(**(values | changes)), HASH[:40])
+
+
+def in_doubt(*rows: UnknownRow, **changes: Any) -> UnknownList:
+    values: dict[str, Any] = {
+        "word": "spring-sale",
+        "rows": rows,
+        "counts": {"spring-sale": len(rows)} if rows else {},
+        "page": 1,
+        "may_decide": True,
+        "at": NIGHT,
+    }
+    return UnknownList(**(values | changes))
+
+
+TWO_CAMPAIGNS = {"news": 1, "spring-sale": 24}
+IN_DOUBT: dict[str, UnknownList] = {
+    "none": in_doubt(),
+    "none at all": in_doubt(word=""),
+    "one": in_doubt(maybe(1)),
+    "who looks may not decide": in_doubt(maybe(1), maybe(2), may_decide=False),
+    "of several campaigns, the first page": in_doubt(
+        maybe(7, campaign="news", server=None), *(maybe(n) for n in range(1, 10)), word="", counts=TWO_CAMPAIGNS
+    ),
+    "of an outage, the last page": in_doubt(*(maybe(n) for n in range(20, 25)), word="3", counts=TWO_CAMPAIGNS, page=3),
+    "written by others": in_doubt(maybe(1, email=f"{HOSTILE}@example.com", why=HOSTILE, since=None)),
+}
+
 SCENES: Scenes = {
     **each("card", resend.card, CARDS),
     **each("/resend status", resend_replies.status_of, CARDS),
@@ -123,6 +167,7 @@ SCENES: Scenes = {
     "/resend list: 500, the last page": lambda: resend_replies.listing(ROWS[:1] * 500, page=25),
     "/resend list: each state": lambda: resend_replies.listing(ROWS),
     "/resend list: being cancelled": lambda: resend_replies.listing([row("pausing", wish="cancelled", note=HOSTILE)]),
+    **each("/resend unknown", unknown.listing, IN_DOUBT),
     "/resend pause": lambda: resend_replies.changed(
         row(), "is stopping; its card says when.", "Undo it with /resend resume 4"
     ),

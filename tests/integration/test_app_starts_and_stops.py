@@ -86,6 +86,7 @@ async def test_a_socket_that_slack_ends_is_opened_again(office: Workplace, warni
 async def test_it_works_over_http_with_a_signing_secret(office: Workplace) -> None:
     office.settings["HOLDFAST_SLACK_APP_TOKEN"] = ""
     office.settings["HOLDFAST_SLACK_SIGNING_SECRET"] = office.slack.signing_secret
+    office.settings["HOLDFAST_EVENTS_SECRET"] = "for delivery events"
     with office.environment():
         bot = Bot(load_settings())
         await bot.start()
@@ -97,6 +98,8 @@ async def test_it_works_over_http_with_a_signing_secret(office: Workplace) -> No
         assert "primary" in str(tab.blocks)
         async with ClientSession() as browser, browser.get(f"{site}/healthz") as answer:
             assert (await answer.json())["ok"]
+        async with ClientSession() as other, other.post(f"{site}/events/delivery", data=b"[]") as answer:
+            assert answer.status == 401, "it listens, and wants a signature"
         await bot.stop()
 
 

@@ -66,6 +66,7 @@ OWN_STORIES = {
     "/resend pause",
     "/resend resume",
     "/resend rest",
+    "/resend delivered",
     "/outage done",
     "/outage remove",
     "/holdfast break-glass",

@@ -268,4 +268,4 @@ def test_it_asks_for_a_decision_when_only_unknown_deliveries_are_left() -> None:
 
     text = read(views.headline(headline(over, totals=totals, actions=())))
 
-    assert "2 deliveries may have arrived: decide with /resend plan 3 with unknown" in " ".join(text.split())
+    assert "2 deliveries may have arrived: decide with /resend unknown 3" in " ".join(text.split())

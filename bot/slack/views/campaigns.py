@@ -207,6 +207,6 @@ def _next(shown: CampaignStatus) -> str:
         case CampaignState.FINISHED if failed:
             return f"Send again what failed: /resend plan {name}"
         case CampaignState.FINISHED if shown.counts[DeliveryStatus.UNKNOWN]:
-            return f"Send the unknown again all the same: /resend plan {name} with unknown"
+            return f"Look at the unknown, and decide: /resend unknown {name}"
         case _:
             return "All of them: /campaign list"

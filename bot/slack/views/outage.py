@@ -238,7 +238,7 @@ def _undecided(shown: Headline, otherwise: str) -> str:
     if not number:
         return otherwise
     noun = "delivery" if number == 1 else "deliveries"
-    decide = f"{number:,} {noun} may have arrived: decide with /resend plan {shown.outage.id} with unknown"
+    decide = f"{number:,} {noun} may have arrived: decide with /resend unknown {shown.outage.id}"
     leave = f"or leave {'it' if number == 1 else 'them'} as {'it is' if number == 1 else 'they are'}."
     return f"{decide}, {leave}" if otherwise == _OVER else f"{decide}, {leave} Then {otherwise}"
 
@@ -325,7 +325,7 @@ def summary(shown: OutageSummary) -> View:
         made.append(
             blocks.context(
                 "Unknown: what was in flight when a connection or a process died. It is only sent again when a person "
-                f"decides so: /resend plan #{outage.id} with unknown"
+                f"decides so: /resend unknown #{outage.id}"
             )
         )
     return View(f"{title}: it lasted {lasted}.", made)
