@@ -9,7 +9,7 @@ import contextlib
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -29,6 +29,7 @@ LEASE_ROWS = 1_000
 REFILL_BELOW = 500
 TRIES_MAX = 3
 """Connections that one delivery may lose before it counts as failed; it must not hold up the others for ever."""
+LOOK_AGAIN_AFTER = timedelta(seconds=5)
 _ENDINGS_REMEMBERED = 20_000
 
 Key = tuple[int, int | None]
@@ -75,6 +76,7 @@ class Job:
     _ranges: dict[int, _Range] = field(default_factory=dict)
     _ended_at: deque[datetime] = field(default_factory=lambda: deque(maxlen=_ENDINGS_REMEMBERED))
     _after: int = 0
+    _ran_dry_at: datetime | None = None
     _filling: asyncio.Task[None] | None = None
     _settled: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -156,7 +158,7 @@ class Job:
             await asyncio.sleep(1)
             return
         if not rows:
-            self.exhausted = True
+            self.exhausted, self._ran_dry_at = True, now()
             return
         self._after = rows[-1].n
         leased = _Range(lease_id, len(rows))
@@ -168,7 +170,7 @@ class Job:
         campaign_id, resend_id = self.key
         async with self.db.transaction() as tx:
             if resend_id is None:
-                rows = await deliveries.queued(tx, campaign_id, self._after, LEASE_ROWS)
+                rows = await deliveries.queued(tx, campaign_id, self._after, LEASE_ROWS, self.work.up_to)
             else:
                 rows = await deliveries.queued_again(
                     tx, campaign_id, resend_id, self.work.wave, self._after, LEASE_ROWS
@@ -206,6 +208,11 @@ class Job:
         """Look at the ledger from its beginning again, for rows that were queued meanwhile."""
         self._after = 0
         self.exhausted = False
+
+    def look_again(self) -> None:
+        """As `start_over`, but seldom: for one that waits until it may go further, which may take hours."""
+        if self._ran_dry_at is None or now() - self._ran_dry_at >= LOOK_AGAIN_AFTER:
+            self.start_over()
 
 
 def unusable(campaign_id: int, item: Item, server_id: int, error: BotError) -> Ending:

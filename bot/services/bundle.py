@@ -25,6 +25,7 @@ from bot.services.notices import Notices
 from bot.services.outage_plans import OutagePlans
 from bot.services.outages import Outages
 from bot.services.paging import Pager
+from bot.services.ramps import Ramps
 from bot.services.reminder_plans import ReminderPlans
 from bot.services.reminders import Reminders
 from bot.services.resend_plans import ResendPlans
@@ -66,6 +67,7 @@ class Services:
     approvals: Approvals
     break_glass: BreakGlasses
     resends: Resends
+    ramps: Ramps
     notices: Notices
     maintenance: MaintenanceWindows
     status: Status
@@ -104,6 +106,7 @@ def build(db: Database, settings: Settings) -> Services:
         approvals=approvals,
         break_glass=glasses,
         resends=resends,
+        ramps=Ramps(db, settings, access),
         notices=notices,
         maintenance=maintenance,
         status=Status(db, settings),
@@ -116,7 +119,7 @@ def build(db: Database, settings: Settings) -> Services:
             campaigns=CampaignPlans(db, settings, access),
             servers=ServerPlans(db, access, servers),
             outages=OutagePlans(db, settings.outages, access, servers),
-            resends=ResendPlans(db, access, approvals),
+            resends=ResendPlans(db, settings, access, approvals),
             notices=NoticePlans(db, settings, access, approvals),
             maintenance=MaintenancePlans(db, access, maintenance),
             reminders=ReminderPlans(db, access),

@@ -34,7 +34,7 @@ class Approval(Base):
     decided_by: Mapped[str | None]
     decided_at: Mapped[datetime | None]
     choice: Mapped[str | None] = mapped_column(String(10))
-    """all or canary, when approved."""
+    """all, canary, ramp or whole, when approved."""
 
 
 class Resend(Base):
@@ -91,6 +91,8 @@ class Ramp(Base):
     resend_id: Mapped[int | None] = mapped_column(ForeignKey("resends.id"), unique=True)
     stages: Mapped[list[int]] = mapped_column(default=list)
     """Per cent of the messages, rising to 100."""
+    sizes: Mapped[list[int]] = mapped_column(default=list)
+    """How many messages each stage lets out, with those before it."""
     stage: Mapped[int] = mapped_column(default=-1)
     """The place in `stages` of what may be sent now; -1: it has not begun."""
     due_at: Mapped[datetime | None]
@@ -99,6 +101,8 @@ class Ramp(Base):
     """What failed before was seen by a person; NULL: everything counts."""
     counted_from: Mapped[int] = mapped_column(default=0)
     """How many messages had been tried by then."""
+    stopped_entry_id: Mapped[int | None] = mapped_column(BigInteger)
+    """The entry of the timeline that says why Holdfast stopped it the last time; its message has a button."""
 
 
 class Notice(Base):
