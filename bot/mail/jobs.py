@@ -151,6 +151,7 @@ class Job:
             self._filling = asyncio.create_task(self._lease(wake))
 
     async def _lease(self, wake: Callable[[], None]) -> None:
+        bounds = self.work.wave, self.work.up_to
         try:
             rows, lease_id = await self._take_range()
         except StorageError as error:
@@ -158,7 +159,8 @@ class Job:
             await asyncio.sleep(1)
             return
         if not rows:
-            self.exhausted, self._ran_dry_at = True, now()
+            # Where it may go further since it looked, it has to look again.
+            self.exhausted, self._ran_dry_at = bounds == (self.work.wave, self.work.up_to), now()
             return
         self._after = rows[-1].n
         leased = _Range(lease_id, len(rows))

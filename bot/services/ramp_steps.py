@@ -43,7 +43,7 @@ async def begin(tx: Tx, campaign: Campaign, limits: RampSettings, at: datetime) 
     ramp = await choose(tx, campaign.id, campaign.recipients, stages)
     await go_to(tx, Send((campaign.id,), None), ramp, 0)
     await timeline.ensure_post(tx, card_of(ramp.id), at)
-    return ramp
+    return await ramps.get(tx, ramp.id)
 
 
 async def go_to(tx: Tx, send: Send, ramp: Ramp, stage: int) -> bool:

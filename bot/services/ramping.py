@@ -51,6 +51,8 @@ class Stop:
 
     why: str
     advice: str
+    in_doubt: bool = False
+    """It may be an outage that the monitor is about to find: look once more before it is done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +104,9 @@ def judge(seen: Seen, limits: RampSettings) -> Stop | None:
     if seen.server_in_trouble:
         return None
     if passes(seen.refused, seen.tried, limits.refused):
-        return Stop(_why(seen.refused, seen.tried, "refused, not for their addresses", limits.refused), _REPLIES)
+        return Stop(_why(seen.refused, seen.tried, "refused, not for their addresses", limits.refused), _REPLIES, in_doubt=True)
     if passes(seen.temporary, seen.tried, limits.temporary):
-        return Stop(_why(seen.temporary, seen.tried, "put off by the server", limits.temporary), _REPLIES)
+        return Stop(_why(seen.temporary, seen.tried, "put off by the server", limits.temporary), _REPLIES, in_doubt=True)
     return None
 
 

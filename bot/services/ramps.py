@@ -15,14 +15,17 @@ from bot.services import campaign_targets, ramp_steps, resend_rules
 from bot.services.campaign_results import hold_phrase
 from bot.services.plans import Plan, named
 from bot.services.ramp_shapes import RampCard, status_of
+from bot.services.ramping import Stop
 from storage import campaigns, ramps
 from storage.db import Database, Tx
 from storage.models import CampaignState, Resend, ResendState
 from storage.ramps import Send
 
 LOOK_EVERY = timedelta(seconds=2)
-_SHARE = 50
-"""A send whose look took long is looked at so many times more seldom: what has failed is counted, and may be much."""
+_LONG = 0.25
+_SHARE = 20
+"""A send whose look took long (seconds) is left alone for so many times that: what failed is counted, and may be much.
+"""
 
 
 class Ramps:
@@ -33,6 +36,7 @@ class Ramps:
         self._settings = settings
         self._access = access
         self._not_before: dict[Send, float] = {}
+        self._doubted: set[Send] = set()
 
     async def tick(self) -> None:
         """Look at everything that is sending, once. Raises StorageError."""
@@ -43,13 +47,18 @@ class Ramps:
             began = time.monotonic()
             if began >= self._not_before.get(send, 0.0):
                 await self.look(send)
-                self._not_before[send] = time.monotonic() + _SHARE * (time.monotonic() - began)
+                took = time.monotonic() - began
+                self._not_before[send] = time.monotonic() + (_SHARE * took if took > _LONG else 0.0)
 
     async def look(self, send: Send) -> None:
         """Look at one, and do what is to be done. Raises StorageError."""
         at, limits = now(), self._settings.ramp
         async with self._db.read() as tx:
             step = await ramp_steps.decide(tx, send, limits, at)
+        if isinstance(step, Stop) and step.in_doubt and send not in self._doubted:
+            self._doubted.add(send)
+            return
+        self._doubted.discard(send)
         if step is None:
             return
         async with self._db.transaction() as tx:
