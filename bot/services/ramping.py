@@ -104,9 +104,11 @@ def judge(seen: Seen, limits: RampSettings) -> Stop | None:
     if seen.server_in_trouble:
         return None
     if passes(seen.refused, seen.tried, limits.refused):
-        return Stop(_why(seen.refused, seen.tried, "refused, not for their addresses", limits.refused), _REPLIES, in_doubt=True)
+        why = _why(seen.refused, seen.tried, "refused, not for their addresses", limits.refused)
+        return Stop(why, _REPLIES, in_doubt=True)
     if passes(seen.temporary, seen.tried, limits.temporary):
-        return Stop(_why(seen.temporary, seen.tried, "put off by the server", limits.temporary), _REPLIES, in_doubt=True)
+        why = _why(seen.temporary, seen.tried, "put off by the server", limits.temporary)
+        return Stop(why, _REPLIES, in_doubt=True)
     return None
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, update
 
-from bot.access import Access, Actor
+from bot.access import Access
 from bot.clock import now
 from bot.config import Settings
 from bot.demo.relays import Relay, reply
