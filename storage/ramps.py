@@ -111,18 +111,22 @@ async def touch(tx: Tx, campaign_ids: Iterable[int]) -> None:
             await timeline.touch_post(tx, f"timeline:{entry_id}")
 
 
-async def sending(tx: Tx) -> list[Send]:
-    """Campaigns that people imported, and resends, in state sending."""
-    campaigns = await tx.scalars(
-        select(Campaign.id)
+async def sending(tx: Tx) -> dict[Send, datetime | None]:
+    """Campaigns that people imported, and resends, in state sending, with when each was started or last let go on."""
+    campaigns = await tx.execute(
+        select(Campaign.id, func.coalesce(Ramp.counted_since, Campaign.started_at))
+        .outerjoin(Ramp, Ramp.campaign_id == Campaign.id)
         .where(Campaign.kind == "campaign", Campaign.state == CampaignState.SENDING)
         .order_by(Campaign.id)
     )
     resends = await tx.execute(
-        select(Resend.id, Resend.campaign_ids).where(Resend.state == ResendState.SENDING).order_by(Resend.id)
+        select(Resend.id, Resend.campaign_ids, func.coalesce(Ramp.counted_since, Resend.started_at))
+        .outerjoin(Ramp, Ramp.resend_id == Resend.id)
+        .where(Resend.state == ResendState.SENDING)
+        .order_by(Resend.id)
     )
-    found = [Send((campaign_id,), None) for campaign_id in campaigns]
-    return [*found, *(Send(tuple(campaign_ids), resend_id) for resend_id, campaign_ids in resends)]
+    found: dict[Send, datetime | None] = {Send((campaign_id,), None): since for campaign_id, since in campaigns}
+    return found | {Send(tuple(campaign_ids), resend_id): since for resend_id, campaign_ids, since in resends}
 
 
 # --- How far it may go ---------------------------------------------------------------------------------------------

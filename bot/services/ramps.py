@@ -42,13 +42,17 @@ class Ramps:
         """Look at everything that is sending, once. Raises StorageError."""
         async with self._db.read() as tx:
             found = await ramps.sending(tx)
-        self._not_before = {send: moment for send, moment in self._not_before.items() if send in set(found)}
+        self._not_before = {send: moment for send, moment in self._not_before.items() if send in found}
         for send in found:
-            began = time.monotonic()
-            if began >= self._not_before.get(send, 0.0):
-                await self.look(send)
-                took = time.monotonic() - began
-                self._not_before[send] = time.monotonic() + (_SHARE * took if took > _LONG else 0.0)
+            await self.look_in_turn(send)
+
+    async def look_in_turn(self, send: Send) -> None:
+        """As `look`, but not when the last one took so long that it is not its turn again."""
+        began = time.monotonic()
+        if began >= self._not_before.get(send, 0.0):
+            await self.look(send)
+            took = time.monotonic() - began
+            self._not_before[send] = time.monotonic() + (_SHARE * took if took > _LONG else 0.0)
 
     async def look(self, send: Send) -> None:
         """Look at one, and do what is to be done. Raises StorageError."""
