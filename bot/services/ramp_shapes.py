@@ -31,14 +31,14 @@ class RampStatus:
         return self.stages[self.stage - 1] if self.stage else 0
 
     def line(self, at: datetime) -> str:
-        """`stage 2 of 4: 5 % · 50,000 of 1,000,000 may go · next stage 12:40 if not more than 5 % bounce`."""
+        """`stage 2 of 4: 5 % · 50,000 of 1,000,000 may go · next stage 12:40, if at most 5 % bounce`."""
         if not self.stage:
             return f"in {len(self.stages)} stages: {plain(self.stages)}"
         line = f"stage {self.stage} of {len(self.stages)}: {self.percent} % · {self.allowed:,} of {self.total:,} may go"
         if not self.has_more:
             return f"{line} · it is the last"
-        when = f"next stage {moment(self.due_at, at)}" if self.due_at else "the next stage follows when they are out"
-        return f"{line} · {when} if not more than {self.limit:g} % bounce"
+        when = moment(self.due_at, at) if self.due_at else "when they are out"
+        return f"{line} · next stage {when}, if at most {self.limit:g} % bounce"
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,7 @@ async def test_a_campaign_goes_out_stage_by_stage(db: Database, tmp_path: Path) 
             assert got(relay) == {f"p{n}@example.com": 1 for n in range(1, 5)}
             shown = (await it.campaigns.status("spring")).ramp
             assert shown is not None
-            assert shown.line(now()).startswith("stage 1 of 4: 1 % · 4 of 400 may go · next stage ")
+            assert shown.line(now()).startswith("stage 1 of 4: 1 % · 4 of 400 may go · next stage <!date^")
             with pytest.raises(NotAllowedError):
                 await it.ramps.next_of_campaign(BEN, "spring")
             assert (await it.ramps.next_of_campaign(MARIA, "spring")).startswith(

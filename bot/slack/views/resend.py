@@ -55,8 +55,10 @@ def _sending(status: ResendStatus) -> View:
     what = "The first 1 %" if resend.wave == 0 else "Sending again"
     stages = status.ramp if resend.ramped else None
     if stages is not None:
-        wave, what = stages.allowed - progress.left, f"Sending again, {stages.line(status.at)}, "
+        wave, what = stages.allowed - progress.left, "Sending again in stages"
     notes = _troubles(status, "It goes on by itself when that is over.")
+    if stages is not None:
+        notes.insert(0, f"🪜 {stages.line(status.at)}")
     if not status.sender_runs:
         notes.append("⚠️ The sender is not running, so nothing goes out now. Start it with `holdfast run`.")
     title = f"Resend {resend.id}: {progress.done:,} of {wave:,} sent"

@@ -46,7 +46,8 @@ def _hints(status: ResendStatus) -> list[str]:
     match ResendState(status.resend.state):
         case ResendState.PLANNED:
             first = [f"1 % first: /resend approve {number} canary"] if status.canary < status.resend.total else []
-            stages = [f"In stages: /resend approve {number} ramp"] if first and status.ramp else []
+            other = ("At once", "whole") if status.ramped_unasked else ("In stages", "ramp")
+            stages = [f"{other[0]}: /resend approve {number} {other[1]}"] if first and status.ramp else []
             decisions = [f"Approve: /resend approve {number}", *stages, *first, f"Reject: /resend reject {number}"]
             return [*decisions, f"Take it back: /resend cancel {number}"]
         case ResendState.SENDING:
