@@ -55,6 +55,7 @@ HOLDFAST = Actor(id="holdfast", name="Holdfast", source="system")
 PERMISSIONS: dict[str, Role] = {
     "campaign.pause": Role.RESPONDER,
     "campaign.start": Role.SENDER,
+    "campaign.next": Role.SENDER,
     "campaign.resume": Role.SENDER,
     "campaign.cancel": Role.SENDER,
     "campaign.import": Role.SENDER,
@@ -71,6 +72,7 @@ PERMISSIONS: dict[str, Role] = {
     "resend.plan": Role.RESPONDER,
     "resend.pause": Role.RESPONDER,
     "resend.resume": Role.SENDER,
+    "resend.next": Role.SENDER,
     "resend.cancel": Role.SENDER,
     "resend.delivered": Role.SENDER,
     "resend.approve": Role.APPROVER,

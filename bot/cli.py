@@ -196,6 +196,11 @@ def import_(
     expires: Annotated[
         str | None, typer.Option(metavar="WHEN", help='After it nothing is sent: "tomorrow 18:00".')
     ] = None,
+    engaged_by: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="Who has the highest number, or latest date, there is mailed first."),
+    ] = None,
+    ramp: Annotated[bool, typer.Option("--ramp", help="When it is started it goes out in stages.")] = False,
     actor: As = None,
     zone: Zone = None,
 ) -> None:
@@ -224,6 +229,8 @@ def import_(
         sender=sender,
         reply_to=reply_to,
         expires=expires,
+        engaged_by=engaged_by,
+        ramp=ramp,
     )
     print(asyncio.run(terminal.import_campaign(_settings(), _actor(actor, zone), wish)))  # noqa: T201  # the answer
 

@@ -5,6 +5,7 @@ import re
 import secrets
 from collections.abc import Mapping
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -31,6 +32,7 @@ from bot.errors import SettingsError
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _SELECTOR = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})+")
+_MOST_STAGES = 9
 _NEXT_URL = re.compile(r"\s+|,\s*(?=[A-Za-z][\w+.-]*://)")
 
 
@@ -183,6 +185,35 @@ class ProviderSettings(_Section):
         return [domain.strip().lower() for domain in value]
 
 
+class RampSettings(_Section):
+    """A large send begins small; and any send stops by itself when too much of it comes back."""
+
+    stages: list[int] = [1, 5, 25, 100]
+    """Per cent of the recipients, rising to 100."""
+    wait: float = Field(default=30, ge=0)
+    """Minutes from the last result of a stage to the next stage."""
+    above: int | None = Field(default=None, ge=0)
+    """A campaign or a resend to more recipients than this is ramped unasked. None: only where somebody asks."""
+    minimum: int = Field(default=200, ge=1)
+    """Messages that must have been tried before anything stops a send: 1 of 3 says nothing."""
+    hard_bounces: float = Field(default=5, gt=0, le=100)
+    """Per cent refused as unknown addresses, above which a send stops."""
+    refused: float = Field(default=10, gt=0, le=100)
+    """As `hard_bounces`, of those refused for another reason: policy, content, a full mailbox."""
+    complaints: float = Field(default=0.3, gt=0, le=100)
+    """As `hard_bounces`, of those whose recipients complained."""
+    temporary: float = Field(default=20, gt=0, le=100)
+    """As `hard_bounces`, of those put off (4xx, or a connection that was lost before the message was handed over)."""
+
+    @field_validator("stages")
+    @classmethod
+    def _rise(cls, value: list[int]) -> list[int]:
+        rises = all(before < after for before, after in pairwise(value))
+        if not 1 <= len(value) <= _MOST_STAGES or value[0] < 1 or value[-1] != 100 or not rises:
+            raise ValueError(f"it must rise to 100 in at most {_MOST_STAGES} stages, as [1, 5, 25, 100]")
+        return value
+
+
 class NoticeSettings(_Section):
     sender: str | None = None
     """The From address of notices."""
@@ -249,6 +280,7 @@ class Settings(BaseSettings):
     outages: OutageSettings = OutageSettings()
     probes: ProbeSettings = ProbeSettings()
     sending: SendingSettings = SendingSettings()
+    ramp: RampSettings = RampSettings()
     notices: NoticeSettings = NoticeSettings()
 
     @classmethod

@@ -80,6 +80,8 @@ class ImportWish:
     sender: str
     reply_to: str
     expires: str | None
+    engaged_by: str | None = None
+    ramp: bool = False
 
 
 # Commands
@@ -171,7 +173,15 @@ async def import_campaign(settings: Settings, actor: Actor, wish: ImportWish) ->
                 bar.update(task, completed=octets, description=f"{number(rows, 'row')} of {wish.name}")
 
             result = await services.importing.create(
-                actor, wish.name, source, wish.recipients, wish.server, expires_at, progress
+                actor,
+                wish.name,
+                source,
+                wish.recipients,
+                wish.server,
+                expires_at,
+                progress,
+                engaged_by=wish.engaged_by,
+                ramp=wish.ramp,
             )
     return _imported(result)
 
@@ -356,6 +366,10 @@ def _check_file(path: Path) -> None:
 
 def _imported(result: ImportResult) -> str:
     lines = [f"{result.name} is imported: {number(result.recipients, 'recipient')}, through {result.server}."]
+    if result.ordered_by:
+        lines.append(f"The most engaged come first, by the column {result.ordered_by}.")
+    if result.ramped:
+        lines.append("It goes out in stages; to send it all at once, end the command below with the word whole.")
     if result.duplicates:
         lines.append(f"{number(result.duplicates, 'row')} named somebody again and were left out.")
     if result.bad:

@@ -34,7 +34,12 @@ async def _status(services: Services, _: Call, words: Words) -> View:
 
 
 async def _start(services: Services, call: Call, words: Words) -> View:
-    return said((await services.campaigns.start(call.actor, _only_name(words))).text)
+    name, ramp = _name_and_ramp(words)
+    return said((await services.campaigns.start(call.actor, name, ramp=ramp)).text)
+
+
+async def _next(services: Services, call: Call, words: Words) -> View:
+    return said(await services.ramps.next_of_campaign(call.actor, _only_name(words)))
 
 
 async def _pause(services: Services, call: Call, words: Words) -> View:
@@ -65,7 +70,12 @@ async def _reject(services: Services, call: Call, words: Words) -> View:
 
 
 async def _plan_start(services: Services, call: Call, words: Words) -> Plan:
-    return await services.plans.campaigns.start(call.actor, _only_name(words))
+    name, ramp = _name_and_ramp(words)
+    return await services.plans.campaigns.start(call.actor, name, ramp=ramp)
+
+
+async def _plan_next(services: Services, call: Call, words: Words) -> Plan:
+    return await services.ramps.plan_next_of_campaign(call.actor, _only_name(words))
 
 
 async def _plan_pause(services: Services, call: Call, words: Words) -> Plan:
@@ -86,6 +96,13 @@ async def _plan_approve(services: Services, call: Call, words: Words) -> Plan:
 
 async def _plan_reject(services: Services, call: Call, words: Words) -> Plan:
     return await services.plans.campaigns.reject(call.actor, _only_name(words))
+
+
+def _name_and_ramp(words: Words) -> tuple[str, bool | None]:
+    name = words.word(_WHICH)
+    how = words.take("ramp", "whole")
+    words.end()
+    return name, None if how is None else how == "ramp"
 
 
 def _only_name(words: Words, what: str = _WHICH) -> str:
@@ -120,7 +137,8 @@ COMMAND = Command(
             looks=True,
         ),
         Verb("status", "NAME", "one campaign: counts, rate, what holds it", _status, looks=True),
-        Verb("start", "NAME", "begin to send it", _start, _plan_start),
+        Verb("start", "NAME [ramp|whole]", "begin to send it, in stages or all at once", _start, _plan_start),
+        Verb("next", "NAME", "its next stage begins now, without waiting", _next, _plan_next),
         Verb(
             "pause", "NAME|all [reason]", "stop it; what went out after that is told", _pause, _plan_pause, asks=for_all
         ),
@@ -144,6 +162,10 @@ async def _pressed_resume(services: Services, click: Click) -> View:
     return await done(services, click.actor, result.text, result.undo)
 
 
+async def _pressed_next(services: Services, click: Click) -> View:
+    return said(await services.ramps.next_of_campaign(click.actor, _named(click)))
+
+
 def _named(click: Click) -> str:
     """Never more than one campaign: no campaign is called `all`."""
     if is_all(click.value) or not click.value:
@@ -156,4 +178,5 @@ ACTIONS: dict[str, ClickHandler] = {
     "campaign.reject": _rejected,
     "campaign.pause": _pressed_pause,
     "campaign.resume": _pressed_resume,
+    "campaign.next": _pressed_next,
 }

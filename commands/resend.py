@@ -1,12 +1,16 @@
 """`/resend` and the buttons of its card: plan, decide, pause, resume and cancel resends."""
 
+from typing import cast, get_args
+
 from bot.services.bundle import Services
 from bot.services.names import ALL
 from bot.services.plans import Plan
+from bot.services.resends import Choice
 from bot.slack.blocks import View
 from bot.slack.call import Call, Click, ClickHandler
 from bot.slack.views import resend_replies as views
 from bot.slack.views import unknown as unknown_views
+from bot.slack.views.replies import said
 from bot.slack.views.resend_replies import changed
 from commands.asking import done
 from commands.forms import planning
@@ -36,11 +40,11 @@ async def _status(services: Services, _: Call, words: Words) -> View:
 
 
 async def _approve(services: Services, call: Call, words: Words) -> View:
-    number = words.number(_THE_RESEND)
-    canary = words.take("canary")
-    words.end()
-    resend = await services.resends.approve(call.actor, number, choice="canary" if canary else "all")
-    what = "is approved: 1 % of it goes out first." if canary and resend.wave == 0 else "is approved and goes out."
+    number, choice = _number_and_choice(words)
+    resend = await services.resends.approve(call.actor, number, choice=choice)
+    what = "is approved and goes out."
+    if resend.wave == 0:
+        what = f"is approved{' and goes out in stages' if resend.ramped else ''}: 1 % of it goes out first."
     return changed(resend, what, f"Stop it with /resend pause {resend.id}")
 
 
@@ -52,6 +56,10 @@ async def _reject(services: Services, call: Call, words: Words) -> View:
 async def _rest(services: Services, call: Call, words: Words) -> View:
     resend = await services.resends.rest(call.actor, _number(words))
     return changed(resend, "goes on with the rest.", f"Stop it with /resend pause {resend.id}")
+
+
+async def _next(services: Services, call: Call, words: Words) -> View:
+    return said(await services.ramps.next_of_resend(call.actor, _maybe_number(words)))
 
 
 async def _pause(services: Services, call: Call, words: Words) -> View:
@@ -120,9 +128,11 @@ async def _plan_plan(services: Services, call: Call, words: Words) -> Plan:
 
 
 async def _plan_approve(services: Services, call: Call, words: Words) -> Plan:
-    number, canary = words.number(_THE_RESEND), words.take("canary")
-    words.end()
-    return await services.plans.resends.approve(call.actor, number, canary=canary is not None)
+    return await services.plans.resends.approve(call.actor, *_number_and_choice(words))
+
+
+async def _plan_next(services: Services, call: Call, words: Words) -> Plan:
+    return await services.ramps.plan_next_of_resend(call.actor, _maybe_number(words))
 
 
 async def _plan_reject(services: Services, call: Call, words: Words) -> Plan:
@@ -147,6 +157,13 @@ async def _plan_cancel(services: Services, call: Call, words: Words) -> Plan:
 
 async def _plan_delivered(services: Services, call: Call, words: Words) -> Plan:
     return await services.plans.unknowns.plan(call.actor, *_target_and_which(words))
+
+
+def _number_and_choice(words: Words) -> tuple[int, Choice]:
+    number = words.number(_THE_RESEND)
+    choice = cast("Choice", words.take(*get_args(Choice)) or "all")
+    words.end()
+    return number, choice
 
 
 def _number(words: Words) -> int:
@@ -174,6 +191,11 @@ async def _first(services: Services, click: Click) -> None:
     await services.resends.approve(click.actor, number, plan_hash, "canary")
 
 
+async def _in_stages(services: Services, click: Click) -> None:
+    number, plan_hash = decided(click.value)
+    await services.resends.approve(click.actor, number, plan_hash, "ramp")
+
+
 async def _rejected(services: Services, click: Click) -> None:
     number, plan_hash = decided(click.value)
     await services.resends.reject(click.actor, number, plan_hash)
@@ -182,6 +204,10 @@ async def _rejected(services: Services, click: Click) -> None:
 async def _rest_sent(services: Services, click: Click) -> None:
     number, plan_hash = decided(click.value)
     await services.resends.rest(click.actor, number, plan_hash)
+
+
+async def _gone_on(services: Services, click: Click) -> None:
+    await services.ramps.next_of_resend(click.actor, pressed(click.value))
 
 
 async def _paused(services: Services, click: Click) -> None:
@@ -228,13 +254,14 @@ COMMAND = Command(
         Verb("status", "[ID]", "one resend: its counts, its progress", _status, looks=True),
         Verb(
             "approve",
-            "ID [canary]",
-            "let it go; with canary 1 % first (not for who planned it)",
+            "ID [canary|ramp|whole]",
+            "let it go: 1 % and then ask, in stages, or at once (not for who planned it)",
             _approve,
             _plan_approve,
         ),
         Verb("reject", "ID", "say no: nothing of it is sent", _reject, _plan_reject),
         Verb("rest", "ID", "after the first 1 %: send the rest", _rest, _plan_rest),
+        Verb("next", "[ID]", "its next stage begins now, without waiting", _next, _plan_next),
         Verb("pause", "[ID]", "stop it", _pause, _plan_pause),
         Verb("resume", "[ID]", "go on where it stood", _resume, _plan_resume),
         Verb("cancel", "[ID]", "end it for good", _cancel, _plan_cancel, asks=always),
@@ -259,6 +286,8 @@ COMMAND = Command(
 ACTIONS: dict[str, ClickHandler] = {
     "resend.approve": _approved,
     "resend.canary": _first,
+    "resend.ramp": _in_stages,
+    "resend.next": _gone_on,
     "resend.reject": _rejected,
     "resend.rest": _rest_sent,
     "resend.pause": _paused,

@@ -24,7 +24,9 @@ async def canaries(tx: Tx) -> Sequence[Resend]:
         .where(Delivery.resend_id == Resend.id, Delivery.status == DeliveryStatus.QUEUED)
         .scalar_subquery()
     )
-    query = select(Resend).where(Resend.state == ResendState.PAUSED, Resend.wave == 0, under_way == 0)
+    query = select(Resend).where(
+        Resend.state == ResendState.PAUSED, Resend.wave == 0, Resend.ramped.is_(False), under_way == 0
+    )
     return (await tx.scalars(query.order_by(Resend.id))).all()
 
 

@@ -198,9 +198,11 @@ def _sendable() -> Select[Any]:
     )
 
 
-async def queued(tx: Tx, campaign_id: int, after: int, limit: int) -> list[Row]:
-    """The campaign's own deliveries that wait, in order, beyond number `after`."""
+async def queued(tx: Tx, campaign_id: int, after: int, limit: int, up_to: int | None = None) -> list[Row]:
+    """The campaign's own deliveries that wait, in order, beyond number `after` and up to number `up_to`."""
     wanted = _sendable().where(Delivery.campaign_id == campaign_id, Delivery.resend_id.is_(None), Delivery.n > after)
+    if up_to is not None:
+        wanted = wanted.where(Delivery.n <= up_to)
     return await _rows(tx, wanted.limit(limit))
 
 

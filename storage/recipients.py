@@ -29,10 +29,15 @@ async def add(tx: Tx, campaign_id: int, rows: Sequence[NewRecipient]) -> None:
     else:
         statement = sqlite_insert(Recipient).on_conflict_do_nothing(index_elements=["campaign_id", "email_key"])
         await connection.execute(statement, [_bound(campaign_id, row) for row in rows])
+    await enqueue(tx, campaign_id, rows[0].n, rows[-1].n)
+
+
+async def enqueue(tx: Tx, campaign_id: int, first: int, last: int) -> None:
+    """A queued delivery for each recipient with one of these numbers."""
     added = select(Recipient.campaign_id, Recipient.n, literal(DeliveryStatus.QUEUED.value), literal(0, Integer)).where(
-        Recipient.campaign_id == campaign_id, Recipient.n.between(rows[0].n, rows[-1].n)
+        Recipient.campaign_id == campaign_id, Recipient.n.between(first, last)
     )
-    await connection.execute(insert(Delivery).from_select(["campaign_id", "n", "status", "attempts"], added))
+    await tx.execute(insert(Delivery).from_select(["campaign_id", "n", "status", "attempts"], added))
 
 
 # One statement for the whole batch: executemany costs PostgreSQL twice as much.

@@ -45,8 +45,10 @@ from storage.servers import active_windows
 RUNNING = (ResendState.SENDING, ResendState.PAUSING, ResendState.PAUSED)
 """A resend in one of these owns its items: no other resend may take them."""
 
-CANARY_EVERY = 100
-"""One delivery in so many goes out first."""
+FIRST = 1
+"""Per cent of a resend that go out first."""
+EVERY_WAVE = 9
+"""As the wave of a resend: all of it may be sent."""
 
 _BATCH = 10_000
 _ONE_AT_A_TIME = 0x52657364  # "Resd": the advisory lock of `alone`
@@ -156,16 +158,30 @@ async def survey(tx: Tx, scope: Scope, at: datetime) -> Counter[str]:
     return Counter(dict(rows.all()))
 
 
-async def freeze(tx: Tx, resend_id: int, scope: Scope, categories: Iterable[str], at: datetime) -> None:
-    """Write the items of a plan: every lost delivery of these categories, one in a hundred of them in wave 0."""
+async def freeze(
+    tx: Tx, resend_id: int, scope: Scope, categories: Iterable[str], at: datetime, stages: Sequence[int] = (FIRST, 100)
+) -> None:
+    """Write the items of a plan: every lost delivery of these categories.
+
+    Wave 0 are those up to the first of the `stages` (per cent), wave 1 those from there up to the second, and so on.
+    """
     # Materialized: the order below would otherwise make SQLite walk the whole ledger in that order.
     lost = (await _lost(tx, scope, at)).cte("lost").prefix_with("MATERIALIZED")
     place = func.row_number().over(order_by=(lost.c.campaign_id, lost.c.n))
-    wave = case(((place - 1) % CANARY_EVERY == 0, 0), else_=1)
+    wave = _wave(place, stages)
     chosen = select(lost.c.campaign_id, literal(resend_id), lost.c.n, wave, lost.c.before).where(
         lost.c.category.in_(list(categories))
     )
     await tx.execute(insert(ResendItem).from_select(["campaign_id", "resend_id", "n", "wave", "before"], chosen))
+
+
+def _wave(place: ColumnElement[int], stages: Sequence[int]) -> ColumnElement[int]:
+    """Of each hundred, one after the other, so many as the stages say: every wave is a sample of all campaigns.
+
+    37 has no divisor in common with 100, so that every hundredth comes once, and those of a wave stand apart.
+    """
+    percentile = (place - 1) * 37 % 100
+    return case(*((percentile < share, wave) for wave, share in enumerate(stages[:-1])), else_=len(stages) - 1)
 
 
 async def tally(tx: Tx, resend_id: int, campaign_ids: Iterable[int]) -> list[Tally]:

@@ -23,6 +23,7 @@ from storage.models import (
     ResendState,
     Server,
 )
+from storage.resends import EVERY_WAVE
 
 _FAILOVER_HOPS = 5
 
@@ -40,6 +41,10 @@ class Work:
     """The server that carries it now, failover followed."""
     wave: int
     expires_at: datetime | None
+    up_to: int | None = None
+    """Of a campaign: recipients up to this number may be mailed now; None: all."""
+    bounded: bool = False
+    """More waits behind what may be sent now (a ramp), so that it is not done when nothing is left to lease."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +114,8 @@ async def work(tx: Tx) -> list[Work]:
             server_id=_follow(detours, c.server_id),
             wave=0,
             expires_at=c.expires_at,
+            up_to=c.ramp_to_n,
+            bounded=c.ramp_to_n is not None,
         )
         for c in campaigns
     ]
@@ -124,6 +131,7 @@ async def work(tx: Tx) -> list[Work]:
                 server_id=_follow(detours, c.server_id),
                 wave=resend.wave,
                 expires_at=c.expires_at,
+                bounded=resend.ramped and resend.wave < EVERY_WAVE,
             )
             for c in parts
         ]

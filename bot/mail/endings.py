@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from bot.clock import now
-from storage import deliveries, resends, sending, timeline
+from storage import deliveries, ramps, resends, sending, timeline
 from storage.db import Database, Tx
 from storage.models import Campaign, CampaignState, DeliveryStatus, Resend, ResendState
 from storage.sending import Work
@@ -46,6 +46,7 @@ async def _say_stopped(tx: Tx, campaign: Campaign) -> None:
     )
     parent = f"maintenance:{campaign.hold_maintenance_id}" if campaign.hold_maintenance_id else None
     await timeline.record(tx, entry, parent=parent)
+    await ramps.touch(tx, [campaign.id])
     if campaign.hold_outage_id is not None:
         await timeline.ensure_post(tx, f"outage:{campaign.hold_outage_id}", now())
 
@@ -97,6 +98,7 @@ async def _say_finished(tx: Tx, campaign: Campaign) -> None:
             data=dict(counts),
         ),
     )
+    await ramps.touch(tx, [campaign.id])
 
 
 async def _finish_resend(tx: Tx, resend_id: int) -> bool:

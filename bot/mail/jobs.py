@@ -9,7 +9,7 @@ import contextlib
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -32,6 +32,7 @@ LEASE_ROWS = 1_000
 REFILL_BELOW = 500
 TRIES_MAX = 3
 """Connections that one delivery may lose before it counts as failed; it must not hold up the others for ever."""
+LOOK_AGAIN_AFTER = timedelta(seconds=5)
 _ENDINGS_REMEMBERED = 20_000
 
 Key = tuple[int, int | None]
@@ -86,6 +87,7 @@ class Job:
     _ranges: dict[int, _Range] = field(default_factory=dict)
     _ended_at: deque[datetime] = field(default_factory=lambda: deque(maxlen=_ENDINGS_REMEMBERED))
     _after: int = 0
+    _ran_dry_at: datetime | None = None
     _filling: asyncio.Task[None] | None = None
     _settled: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -207,6 +209,7 @@ class Job:
             self._filling = asyncio.create_task(self._read_again(*wanted, wake))
 
     async def _lease(self, wake: Callable[[], None]) -> None:
+        bounds = self.work.wave, self.work.up_to
         try:
             rows, lease_id = await self._take_range()
         except StorageError as error:
@@ -214,7 +217,8 @@ class Job:
             await asyncio.sleep(1)
             return
         if not rows:
-            self.exhausted = True
+            # Where it may go further since it looked, it has to look again.
+            self.exhausted, self._ran_dry_at = bounds == (self.work.wave, self.work.up_to), now()
             return
         self._after = rows[-1].n
         leased = _Range(lease_id, len(rows))
@@ -242,7 +246,7 @@ class Job:
         campaign_id, resend_id = self.key
         async with self.db.transaction() as tx:
             if resend_id is None:
-                rows = await deliveries.queued(tx, campaign_id, self._after, LEASE_ROWS)
+                rows = await deliveries.queued(tx, campaign_id, self._after, LEASE_ROWS, self.work.up_to)
             else:
                 rows = await deliveries.queued_again(
                     tx, campaign_id, resend_id, self.work.wave, self._after, LEASE_ROWS
@@ -281,6 +285,11 @@ class Job:
         """Look at the ledger from its beginning again, for rows that were queued meanwhile."""
         self._after = 0
         self.exhausted = False
+
+    def look_again(self) -> None:
+        """As `start_over`, but seldom: for one that waits until it may go further, which may take hours."""
+        if self._ran_dry_at is None or now() - self._ran_dry_at >= LOOK_AGAIN_AFTER:
+            self.start_over()
 
 
 def unusable(campaign_id: int, item: Item, server_id: int, error: BotError) -> Ending:

@@ -133,7 +133,7 @@ class Sender:
             job = await self._begin(key, work)
             if job is None:
                 return
-        if work.wave != job.work.wave:
+        if (work.wave, work.up_to) != (job.work.wave, job.work.up_to):
             job.start_over()
         job.work = work
         job.suppressed |= fresh
@@ -141,7 +141,9 @@ class Sender:
         job.refill(self._waker(work.server_id))
         if job.exhausted and not job.rows and job.in_flight == 0:
             await self._ledger.flush()
-            if await endings.finish(self.db, work):
+            if work.bounded:
+                job.look_again()
+            elif await endings.finish(self.db, work):
                 self._drops[key] = asyncio.create_task(self._drop(self._jobs.pop(key)))
             else:
                 job.start_over()

@@ -62,7 +62,7 @@ class Approvals:
         at: datetime,
         *,
         approve: bool,
-        choice: Literal["all", "canary"] | None = None,
+        choice: Literal["all", "canary", "ramp", "whole"] | None = None,
         recipients: int,
     ) -> Approval:
         """Approve or reject, once. `recipients` is how many people would be mailed.

@@ -25,6 +25,7 @@ from bot.services.notices import Notices
 from bot.services.outage_plans import OutagePlans
 from bot.services.outages import Outages
 from bot.services.paging import Pager
+from bot.services.ramps import Ramps
 from bot.services.reconciling import Reconciling
 from bot.services.reminder_plans import ReminderPlans
 from bot.services.reminders import Reminders
@@ -71,6 +72,7 @@ class Services:
     resends: Resends
     unknowns: Unknowns
     reconciling: Reconciling
+    ramps: Ramps
     notices: Notices
     maintenance: MaintenanceWindows
     status: Status
@@ -112,6 +114,7 @@ def build(db: Database, settings: Settings) -> Services:
         resends=resends,
         unknowns=unknowns,
         reconciling=Reconciling(db, settings, access),
+        ramps=Ramps(db, settings, access),
         notices=notices,
         maintenance=maintenance,
         status=Status(db, settings),
@@ -124,7 +127,7 @@ def build(db: Database, settings: Settings) -> Services:
             campaigns=CampaignPlans(db, settings, access),
             servers=ServerPlans(db, access, servers),
             outages=OutagePlans(db, settings.outages, access, servers),
-            resends=ResendPlans(db, access, approvals),
+            resends=ResendPlans(db, settings, access, approvals),
             notices=NoticePlans(db, settings, access, approvals),
             maintenance=MaintenancePlans(db, access, maintenance),
             reminders=ReminderPlans(db, access),

@@ -14,12 +14,15 @@ from typing import Literal, cast
 from bot.access import Access, Actor
 from bot.config import Settings
 from bot.errors import NotFoundError, WrongStateError
+from bot.services import ramp_steps
 from bot.services.approvals import Approvals, ExpiredError
+from bot.services.ramp_shapes import RampStatus
 from bot.services.words import moment, number
-from storage import approvals, campaigns, deliveries, messages, timeline
+from storage import approvals, campaigns, deliveries, messages, ramps, timeline
 from storage.campaigns import Placed
 from storage.db import Database, Tx
 from storage.models import Approval, ApprovalState, Campaign, DeliveryStatus, Message
+from storage.ramps import Send
 from storage.timeline import Entry
 
 Deed = Literal["start", "cancel"]
@@ -49,6 +52,8 @@ class AskStatus:
     to_go: int | None
     """Recipients that nothing was sent to yet; None where they were not counted: their number changes all the time."""
     approvers: tuple[str, ...]
+    ramp: RampStatus | None = None
+    """In which stages it would go out; None: all at once."""
 
     @property
     def campaign(self) -> Campaign:
@@ -60,6 +65,7 @@ class CampaignAsking:
 
     def __init__(self, settings: Settings, access: Access) -> None:
         self._above = settings.approvals.campaigns_above
+        self._ramp = settings.ramp
         self._approvals = Approvals(settings, access)
 
     def is_needed(self, campaign: Campaign) -> bool:
@@ -198,6 +204,7 @@ class CampaignAsking:
             sender=_sender(await messages.of_campaign(tx, approval.subject_id)),
             to_go=None,
             approvers=self.holders(),
+            ramp=await ramp_steps.shown(tx, found[0].campaign, self._ramp),
         )
 
 
@@ -230,6 +237,8 @@ async def digest_of(tx: Tx, deed: Deed, placed: Placed) -> str:
     if deed == "start":
         message = await messages.of_campaign(tx, campaign.id)
         what += [placed.server.id, placed.carrier.id, campaign.expires_at, *_words(message)]
+        ramp = await ramps.of(tx, Send((campaign.id,), None))
+        what += [ramp.stages] if ramp is not None else []
     digest = hashlib.sha256(json.dumps(what, default=str).encode()).hexdigest()
     return f"{deed}-{digest[:56]}"
 

@@ -7,9 +7,12 @@ from bot.access import Access, Actor
 from bot.clock import now
 from bot.config import Settings
 from bot.services import campaign_targets as targets
+from bot.services import ramp_steps
 from bot.services.campaign_asking import CampaignAsking, Deed, deed_of, is_own
 from bot.services.campaign_results import check
 from bot.services.plans import Plan, campaigns_text, load, named, to_go, which
+from bot.services.ramp_shapes import plain
+from bot.services.ramping import sizes
 from bot.services.words import number
 from storage.campaigns import Placed
 from storage.db import Database, Tx
@@ -24,26 +27,37 @@ class CampaignPlans:
 
     def __init__(self, db: Database, settings: Settings, access: Access) -> None:
         self._db = db
+        self._settings = settings
         self._access = access
         self._asking = CampaignAsking(settings, access)
 
-    async def start(self, actor: Actor, word: str) -> Plan:
+    async def start(self, actor: Actor, word: str, *, ramp: bool | None = None) -> Plan:
         self._access.require(actor, "campaign.start")
         async with self._db.read() as tx:
             placed = await targets.to_start(tx, word, now(), lock=False)
+            stages = await self._stages(tx, placed, ramp)
             if self._asking.is_needed(placed.campaign):
-                return await self._ask(tx, actor, "start", placed)
+                return await self._ask(tx, actor, "start", placed, stages)
             name = placed.campaign.name
-            does, facts = await _start(tx, placed), (await load(tx, placed.carrier),)
+            does, facts = await _start(tx, placed), [await load(tx, placed.carrier), *stages]
         return Plan("campaign.start", f"begin to {does}", facts, named([name]), _rest_stops(name))
 
-    async def _ask(self, tx: Tx, actor: Actor, deed: Deed, placed: Placed) -> Plan:
+    async def _stages(self, tx: Tx, placed: Placed, ramp: bool | None) -> list[str]:
+        """That it goes out in stages, as a fact."""
+        limits = self._settings.ramp
+        stages = tuple(limits.stages) if ramp else ()
+        if ramp is None:
+            stages = await ramp_steps.stages_of(tx, placed.campaign, limits)
+        first = sizes(placed.campaign.recipients, stages)[:1]
+        return [f"In stages, {plain(stages)}: {number(each, 'recipient')} first." for each in first]
+
+    async def _ask(self, tx: Tx, actor: Actor, deed: Deed, placed: Placed, more: Sequence[str] = ()) -> Plan:
         """Of a large one: the approval is the question."""
         wanted = await self._asking.to_ask(tx, deed, placed, now())
         name = placed.campaign.name
         does, facts = f"cancel {name} for good", [await _would_not_get_it(tx, placed)]
         if deed == "start":
-            does, facts = await _start(tx, placed), [await load(tx, placed.carrier)]
+            does, facts = await _start(tx, placed), [await load(tx, placed.carrier), *more]
         else:
             facts.append(f"To stop it meanwhile: /campaign pause {name}")
         facts += _instead_of(wanted.before, now())

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from bot.errors import WrongStateError
+from bot.services.ramp_shapes import RampStatus, plain
 from bot.services.undo_notes import words
 from bot.services.words import few, moment, number
 from storage.models import Approval, Campaign, CampaignState, DeliveryStatus, Hold, Server
@@ -51,6 +52,9 @@ class CampaignStatus:
     sender_alive: bool
     asked: Approval | None = None
     """What waits for a second person: that it is started, or cancelled."""
+    ramp: RampStatus | None = None
+    """Where it is among its stages; None where it goes out all at once."""
+    at: datetime | None = None
 
     @property
     def to_go(self) -> int:
@@ -127,6 +131,8 @@ def hold_phrase(campaign: Campaign, at: datetime) -> str:
             phrase = f"held by outage #{campaign.hold_outage_id} since {since}"
         case Hold.MAINTENANCE:
             phrase = f"held for maintenance since {since}"
+        case Hold.THRESHOLD:
+            phrase = f"stopped by Holdfast at {since}"
         case _:
             phrase = f"paused by {campaign.wished_by or 'somebody'} at {since}"
     return phrase + (f": {campaign.hold_reason}" if campaign.hold_reason else "")
@@ -140,8 +146,10 @@ def remaining(campaign: Campaign, counts: dict[str, int], rate: float | None) ->
     return timedelta(minutes=to_go / rate)
 
 
-def start_text(moved: Moved, carrier: str, *, alive: bool) -> str:
+def start_text(moved: Moved, carrier: str, *, alive: bool, ramp: RampStatus | None = None) -> str:
     text = f"{moved.name} is being sent to {number(moved.to_go, 'recipient')} through {carrier}."
+    if ramp is not None:
+        text += f" It goes out in stages, {plain(ramp.stages)}: {number(ramp.allowed, 'recipient')} first."
     return f"{text}{_unless(alive, 'It begins')} Stop it with /campaign pause {moved.name}"
 
 

@@ -10,7 +10,7 @@ from bot.clock import now
 from bot.config import Settings
 from bot.errors import NotFoundError, WrongStateError
 from bot.services import campaign_targets as targets
-from bot.services import holding
+from bot.services import holding, ramp_steps
 from bot.services.approvals import ExpiredError
 from bot.services.campaign_asking import AskStatus, CampaignAsking, ChangedError, Deed
 from bot.services.campaign_results import (
@@ -28,6 +28,7 @@ from bot.services.campaign_results import (
     resume_text,
     start_text,
 )
+from bot.services.ramp_shapes import status_of
 from bot.services.undo_notes import keep
 from bot.services.words import few, joined
 from storage import campaigns, deliveries, timeline, workers
@@ -68,6 +69,7 @@ class Campaigns:
             obstacles = await holding.Obstacles.read(tx, at)
             sender_alive = await workers.alive(tx, at)
             asked = await self._asking.pending(tx, campaign.id)
+            ramp = await ramp_steps.shown(tx, campaign, self._settings.ramp)
         ended = campaign.state in {CampaignState.FINISHED, CampaignState.CANCELLED}
         return CampaignStatus(
             campaign=campaign,
@@ -81,17 +83,24 @@ class Campaigns:
             obstacle=None if ended else obstacles.of(placed),
             sender_alive=sender_alive,
             asked=asked,
+            ramp=ramp,
+            at=at,
         )
 
-    async def start(self, actor: Actor, word: str) -> MoveResult:
+    async def start(self, actor: Actor, word: str, *, ramp: bool | None = None) -> MoveResult:
         """Begin to send a scheduled campaign, or ask a second person when it is a large one.
 
-        Raises WrongStateError when it is not one, or cannot be sent now.
+        `ramp`: in stages, or all at once; None: as it was imported, or as the settings say for its size. Raises
+        WrongStateError when it is not one, or cannot be sent now.
         """
         self._access.require(actor, "campaign.start")
         at = now()
         async with self._db.transaction() as tx:
-            return await self._do_or_ask(tx, actor, "start", await targets.to_start(tx, word, at, lock=True), at)
+            placed = await targets.to_start(tx, word, at, lock=True)
+            if ramp is not None:
+                stages = self._settings.ramp.stages if ramp else [100]
+                await ramp_steps.choose(tx, placed.campaign.id, placed.campaign.recipients, stages)
+            return await self._do_or_ask(tx, actor, "start", placed, at)
 
     async def _do_or_ask(self, tx: Tx, actor: Actor, deed: Deed, placed: Placed, at: datetime) -> MoveResult:
         if self._asking.is_needed(placed.campaign):
@@ -114,11 +123,12 @@ class Campaigns:
             **holding.wished(actor, at),
         )
         await _check_won("start", campaign, started, tx, at)
+        ramp = status_of(await ramp_steps.begin(tx, campaign, self._settings.ramp, at), self._settings.ramp)
         await self._asking.withdraw(tx, campaign.id, at)
         await record_move(tx, actor, at, "start", past, started, reason)
         moved = await _moved(tx, started, {campaign.id: CampaignState.SCHEDULED})
         alive = await workers.alive(tx, at)
-        return MoveResult(moved, start_text(moved[0], placed.carrier.name, alive=alive), alive)
+        return MoveResult(moved, start_text(moved[0], placed.carrier.name, alive=alive, ramp=ramp), alive)
 
     async def approve(self, actor: Actor, which: str | int, seen_hash: str | None = None) -> MoveResult:
         """As a second person, let a large campaign be started or cancelled. `which`: its name, or its id.

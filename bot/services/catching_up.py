@@ -28,6 +28,8 @@ _WEIGHTS = {
     "resend.rest_approved": 7,
     "resend.rejected": 7,
     "notice.rejected": 7,
+    "campaign.stopped": 7,
+    "resend.stopped": 7,
     "campaign.resume": 6,
     "campaign.release": 6,
     "campaign.hold": 6,

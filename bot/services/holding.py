@@ -6,9 +6,10 @@ from typing import Any
 
 from bot.access import Actor
 from bot.services.words import joined, moment
-from storage import campaigns, servers, timeline
+from storage import campaigns, ramps, servers, timeline
 from storage.db import Tx
 from storage.models import Campaign, CampaignState, Health, Hold, Maintenance, Outage, OutageState
+from storage.ramps import Send
 from storage.timeline import Entry
 
 NO_HOLD = {"hold": None, "hold_reason": None, "hold_outage_id": None, "hold_maintenance_id": None}
@@ -76,8 +77,11 @@ async def release(
 
 
 async def let_go(tx: Tx, campaign_ids: Iterable[int], at: datetime, actor: Actor) -> list[Campaign]:
-    """Set paused campaigns, and those about to be, sending again. Writes nothing into the timeline."""
-    return await campaigns.move(
+    """Set paused campaigns, and those about to be, sending again. Writes nothing into the timeline.
+
+    What came back of them until now was looked at, or was an outage's: their thresholds count anew.
+    """
+    going = await campaigns.move(
         tx,
         campaign_ids,
         [CampaignState.PAUSING, CampaignState.PAUSED],
@@ -87,6 +91,8 @@ async def let_go(tx: Tx, campaign_ids: Iterable[int], at: datetime, actor: Actor
         **NO_HOLD,
         **wished(actor, at),
     )
+    await ramps.count_anew(tx, [Send((each.id,), None) for each in going], at)
+    return going
 
 
 def wished(actor: Actor, at: datetime) -> dict[str, Any]:
@@ -120,12 +126,14 @@ async def _tell(
 
 
 async def refresh_cards(tx: Tx, moved: Iterable[Campaign], at: datetime, outage_id: int | None = None) -> None:
-    """The live card of every unresolved outage that shows one of these campaigns is to be edited."""
-    shown = set((await campaigns.outages_of(tx, [each.id for each in moved])).values())
+    """The live cards that show one of these campaigns are to be edited: of unresolved outages, and of its ramp."""
+    ids = [each.id for each in moved]
+    shown = set((await campaigns.outages_of(tx, ids)).values())
     if outage_id is not None:
         shown.add(outage_id)
     for each in sorted(shown):
         await timeline.ensure_post(tx, f"outage:{each}", at)
+    await ramps.touch(tx, ids)
 
 
 class Obstacles:

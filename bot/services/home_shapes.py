@@ -25,7 +25,8 @@ class ResendNow:
     @property
     def held_back(self) -> int:
         """Messages that are not queued yet, as they wait for the word after the first 1 %."""
-        return self.resend.total - int(self.resend.counts.get("canary", 0)) if self.resend.wave == 0 else 0
+        of_canary = self.resend.wave == 0 and not self.resend.ramped
+        return self.resend.total - int(self.resend.counts.get("canary", 0)) if of_canary else 0
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from email import policy
 from email.parser import BytesHeaderParser
 from itertools import islice
+from math import inf
 from pathlib import Path
 
 from bot.access import Access, Actor
@@ -18,10 +19,12 @@ from bot.errors import SHOWABLE, BadInputError, BotError, NotFoundError
 from bot.mail.audience import BadRow, Recipients, Row, read_recipients
 from bot.mail.composing import CompiledMessage, Source, compile_message
 from bot.mail.dkim_keys import unsigned
+from bot.mail.engagement import COLUMN, place_of
 from bot.mail.preparing import unsubscribe_of
+from bot.services import ramp_steps
 from bot.services.names import check_name, complete
 from bot.services.words import joined, moment, number
-from storage import campaigns, messages, recipients, servers, timeline
+from storage import campaigns, messages, recipients, servers, staged, timeline
 from storage.db import Database, Tx
 from storage.models import CampaignState, Message, Server
 from storage.recipients import NewRecipient
@@ -48,6 +51,9 @@ class ImportResult:
     bad: int
     bad_rows: tuple[tuple[int, str], ...]
     warnings: tuple[str, ...]
+    ordered_by: str | None = None
+    """The column by which the most engaged get it first."""
+    ramped: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,9 @@ class _Wish:
     source: Source
     server: Server
     expires_at: datetime | None
+    ramp: bool = False
+    engaged_by: str | None = None
+    """The field by which recipients are put in order; None: as the file has them."""
 
 
 @dataclass
@@ -69,6 +78,14 @@ class _Tally:
     good: int = 0
     bad: int = 0
     bad_rows: list[tuple[int, str]] = field(default_factory=list)
+    unplaced: int = 0
+    """Rows in which the engagement is neither a number nor a date."""
+
+    def places(self, rows: Sequence[NewRecipient], column: str) -> list[float]:
+        """Where each comes; what cannot be read comes last, with what is not known."""
+        found = [place_of(row.fields.get(column, "")) for row in rows]
+        self.unplaced += found.count(None)
+        return [inf if each is None else each for each in found]
 
     def take(self, rows: Iterable[Row | BadRow]) -> list[NewRecipient]:
         """Count a batch; returns its recipients, numbered."""
@@ -106,8 +123,14 @@ class Importing:
         server: str | None = None,
         expires_at: datetime | None = None,
         progress: Progress | None = None,
+        *,
+        engaged_by: str | None = None,
+        ramp: bool = False,
     ) -> ImportResult:
         """Make a scheduled campaign from a message and the recipients in a CSV file.
+
+        With a column `engagement`, or the one that `engaged_by` names, the most engaged get it first. With `ramp` it
+        goes out in stages when it is started.
 
         Raises BadInputError when the name is taken, the server is unclear, the message cannot be compiled or filled in
         for the first recipient, or the file has no usable row. Single bad rows are skipped and counted.
@@ -126,7 +149,8 @@ class Importing:
             await _check_free(tx, name)
         file = await asyncio.to_thread(read_recipients, csv)
         try:
-            return await self._import(_Wish(actor, name, source, carrier, expires_at), file, progress)
+            order = _order(file, engaged_by)
+            return await self._import(_Wish(actor, name, source, carrier, expires_at, ramp, order), file, progress)
         finally:
             file.close()
 
@@ -141,9 +165,11 @@ class Importing:
                         compiled = await asyncio.to_thread(self._compile, wish, batch[0])
                         campaign_id = await self._reserve(wish)
                     if batch:
-                        await self._add(campaign_id, wish.name, batch)
+                        await self._add(campaign_id, wish, batch, tally)
                     if progress is not None:
                         progress(tally.rows, file.bytes_read)
+            if campaign_id and wish.engaged_by is not None:
+                await self._number(campaign_id, wish.name)
             added = await self._finish(wish, campaign_id, tally)
         except BaseException:
             # Also when the person gives up (Ctrl-C): nothing half may stay.
@@ -157,7 +183,9 @@ class Importing:
             duplicates=tally.good - added,
             bad=tally.bad,
             bad_rows=tuple(tally.bad_rows),
-            warnings=self._warnings(compiled) if compiled else (),
+            warnings=(*(self._warnings(compiled) if compiled else ()), *_unplaced(wish, tally)),
+            ordered_by=wish.engaged_by,
+            ramped=wish.ramp,
         )
 
     def _compile(self, wish: _Wish, first: NewRecipient) -> CompiledMessage:
@@ -213,11 +241,24 @@ class Importing:
             await messages.add(tx, message)
         return campaign_id
 
-    async def _add(self, campaign_id: int, name: str, batch: Sequence[NewRecipient]) -> None:
+    async def _add(self, campaign_id: int, wish: _Wish, batch: Sequence[NewRecipient], tally: _Tally) -> None:
+        places = tally.places(batch, wish.engaged_by) if wish.engaged_by is not None else None
         async with self._db.transaction() as tx:
             if not await campaigns.still_importing(tx, campaign_id, now()):
-                raise _lost(name)
-            await recipients.add(tx, campaign_id, batch)
+                raise _lost(wish.name)
+            if places is None:
+                await recipients.add(tx, campaign_id, batch)
+            else:
+                await staged.add(tx, campaign_id, batch, places)
+
+    async def _number(self, campaign_id: int, name: str) -> None:
+        """Now that all of them are known: the most engaged get the lowest numbers, which are sent first."""
+        reached: staged.Reached | None = staged.BEGINNING
+        while reached is not None:
+            async with self._db.transaction() as tx:
+                if not await campaigns.still_importing(tx, campaign_id, now()):
+                    raise _lost(name)
+                reached = await staged.number(tx, campaign_id, reached, BATCH)
 
     async def _finish(self, wish: _Wish, campaign_id: int, tally: _Tally) -> int:
         """Make the campaign visible. Returns how many recipients it has; raises BadInputError when it has none."""
@@ -229,6 +270,8 @@ class Importing:
             values = {"recipients": added, "bad_rows": tally.bad, "state_since": at}
             if not await campaigns.finish_import(tx, campaign_id, **values):
                 raise _lost(wish.name)
+            if wish.ramp:
+                await ramp_steps.choose(tx, campaign_id, added, self._settings.ramp.stages)
             text = f"{wish.actor.mention} imported {wish.name}: {number(added, 'recipient')}."
             entry = Entry(
                 "campaign.import",
@@ -254,6 +297,10 @@ class Importing:
             async with self._db.transaction() as tx:
                 await campaigns.give_up_import(tx, campaign_id)
                 last = await recipients.last_number(tx, campaign_id)
+            more = True
+            while more:
+                async with self._db.transaction() as tx:
+                    more = await staged.drop(tx, campaign_id, _REMOVED_AT_ONCE)
             for first in range(1, last + 1, _REMOVED_AT_ONCE):
                 async with self._db.transaction() as tx:
                     await recipients.remove(tx, campaign_id, first, first + _REMOVED_AT_ONCE - 1)
@@ -282,6 +329,24 @@ async def _choose_server(tx: Tx, word: str | None) -> Server:
     if len(first_choice) != 1:
         raise BadInputError(f"Several servers could send it: {joined(sorted(known))}. Say which one, with --server.")
     return first_choice[0]
+
+
+def _order(file: Recipients, wanted: str | None) -> str | None:
+    """The field by which the recipients are put in order. Raises BadInputError where the one that is wanted lacks."""
+    column = (wanted or COLUMN).casefold()
+    found = next((each for each in file.columns if each.casefold() == column), None)
+    if found is None and wanted:
+        there = f"It has {joined(file.columns)}." if file.columns else "It has none but that of the addresses."
+        raise BadInputError(f"The file has no column {wanted}, by which to order the recipients. {there}")
+    return found
+
+
+def _unplaced(wish: _Wish, tally: _Tally) -> list[str]:
+    if not tally.unplaced:
+        return []
+    has, comes = ("has", "comes") if tally.unplaced == 1 else ("have", "come")
+    rows = number(tally.unplaced, "row")
+    return [f"{rows} {has} neither a number nor a date in {wish.engaged_by}, and {comes} last."]
 
 
 async def _check_free(tx: Tx, name: str) -> None:

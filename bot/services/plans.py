@@ -35,6 +35,7 @@ class Deed:
 DEEDS: Mapping[str, Deed] = {
     "campaign.start": Deed(asks=False, undo=Way.COMMAND),
     "campaign.start_large": Deed(asks=False, undo=Way.COMMAND),
+    "campaign.next": Deed(asks=False, undo=Way.COMMAND),
     "campaign.pause": Deed(asks=False, undo=Way.BUTTON),
     "campaign.pause_all": Deed(asks=True, undo=Way.BUTTON),
     "campaign.resume": Deed(asks=False, undo=Way.BUTTON),
@@ -62,6 +63,7 @@ DEEDS: Mapping[str, Deed] = {
     "resend.plan": Deed(asks=False, undo=Way.COMMAND),
     "resend.approve": Deed(asks=False, undo=Way.COMMAND),
     "resend.rest": Deed(asks=False, undo=Way.COMMAND),
+    "resend.next": Deed(asks=False, undo=Way.COMMAND),
     "resend.reject": Deed(asks=False, undo=Way.COMMAND),
     "resend.pause": Deed(asks=False, undo=Way.COMMAND),
     "resend.resume": Deed(asks=False, undo=Way.COMMAND),

@@ -88,19 +88,21 @@ async def survey(tx: Tx, target: Target, at: datetime) -> dict[str, int]:
     return {category: found[category] for category in CATEGORIES}
 
 
-async def count_items(tx: Tx, resend: Resend, concerned: list[int]) -> Counter[str]:
-    """What was frozen, by category, and `canary`. Sets the resend's campaigns and total to match.
+async def count_items(tx: Tx, resend: Resend, concerned: list[int]) -> tuple[Counter[str], Counter[int]]:
+    """What was frozen, by category with `canary`, and by wave. Sets the resend's campaigns and total to match.
 
     A delivery may have failed between the survey and the freeze, so the items have the last word.
     """
     rows = await resends.tally(tx, resend.id, concerned)
     counts: Counter[str] = Counter()
+    waves: Counter[int] = Counter()
     for row in rows:
         counts[_CATEGORY[DeliveryStatus(row.before)]] += row.items
-        counts["canary"] += row.items if row.wave == 0 else 0
+        waves[row.wave] += row.items
+    counts["canary"] = waves[0]
     resend.campaign_ids = sorted({row.campaign_id for row in rows})
     resend.total = sum(row.items for row in rows)
-    return counts
+    return counts, waves
 
 
 def nothing_to_resend(target: Target, counts: Mapping[str, int]) -> BotError:

@@ -4,12 +4,23 @@ from datetime import datetime
 
 from bot.access import Access, Actor
 from bot.clock import now
+from bot.config import Settings
 from bot.errors import WrongStateError
 from bot.services.approvals import Approvals
 from bot.services.plans import Plan
 from bot.services.resend_planning import find_target, nothing_to_resend, survey
-from bot.services.resend_rules import ChangedError, check_unchanged, check_undecided, go, take, usable, waiting
+from bot.services.resend_rules import (
+    ChangedError,
+    check_unchanged,
+    check_undecided,
+    go,
+    is_ramped_unasked,
+    take,
+    usable,
+    waiting,
+)
 from bot.services.resend_targets import can_go, to_cancel, to_pause, to_rest, to_resume, void_sentence
+from bot.services.resends import Choice
 from bot.services.words import number
 from storage.db import Database, Tx
 from storage.models import Resend, ResendState
@@ -18,8 +29,9 @@ from storage.models import Resend, ResendState
 class ResendPlans:
     """Each raises what its deed would raise."""
 
-    def __init__(self, db: Database, access: Access, approvals: Approvals) -> None:
+    def __init__(self, db: Database, settings: Settings, access: Access, approvals: Approvals) -> None:
         self._db = db
+        self._settings = settings
         self._access = access
         self._approvals = approvals
 
@@ -41,7 +53,7 @@ class ResendPlans:
         approvers = self._approvals.holders("resend.approve")
         return Plan("resend.plan", does, facts, [target.name], "/resend cancel takes the plan back.", approvers)
 
-    async def approve(self, actor: Actor, resend_id: int, *, canary: bool) -> Plan:
+    async def approve(self, actor: Actor, resend_id: int, choice: Choice) -> Plan:
         at = now()
         async with self._db.read() as tx:
             resend = await self._undecided(tx, actor, resend_id, at, approve=True)
@@ -49,9 +61,12 @@ class ResendPlans:
                 through = await can_go(tx, resend, at)
             except ChangedError as changed:
                 raise WrongStateError(void_sentence(resend.id, changed.count)) from None
-        first = int(resend.counts["canary"])
-        part = f"send {first:,} of {number(resend.total, 'message')}, 1 %, first"
-        does = part if canary and first < resend.total else f"send {number(resend.total, 'message')} again"
+        first, everything = int(resend.counts["canary"]), number(resend.total, "message")
+        does = f"send {everything} again"
+        if choice == "canary" and first < resend.total:
+            does = f"send {first:,} of {everything}, 1 %, first"
+        elif choice == "ramp" or (choice == "all" and is_ramped_unasked(resend, self._settings.ramp)):
+            does += f" in stages, {first:,} first,"
         undo = f"What has gone out cannot be taken back; /resend pause {resend.id} stops the rest."
         return Plan("resend.approve", f"approve resend {resend.id}: {does}{through}", (), [f"resend {resend.id}"], undo)
 

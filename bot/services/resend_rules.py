@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from bot.access import Actor
+from bot.config import RampSettings
 from bot.errors import BadInputError, NotFoundError, WrongStateError
 from bot.services.resend_shapes import canary_is_done, progress, trouble
 from bot.services.words import joined, number
@@ -107,13 +108,28 @@ async def check_unchanged(tx: Tx, resend: Resend) -> None:
         raise ChangedError(count)
 
 
-async def queue(tx: Tx, resend: Resend, seen: tuple[str, str], wave: int, expected: int, at: datetime) -> Resend:
-    """Hand the items up to `wave` to the sender, all or none."""
+def is_ramped_unasked(resend: Resend, limits: RampSettings) -> bool:
+    """Whether it goes out in stages when somebody just approves it."""
+    return limits.above is not None and resend.total > limits.above
+
+
+async def queue(
+    tx: Tx,
+    resend: Resend,
+    seen: tuple[str, str],
+    wave: int,
+    expected: int,
+    at: datetime,
+    wave_now: int | None = None,
+) -> Resend:
+    """Hand the items up to `wave` to the sender, all or none; of a ramp those up to `wave_now` go first."""
     queued = await resends.enqueue(tx, resend, above=resend.wave, wave=wave)
     if queued != expected:
         raise ChangedError(expected - queued)
     started_at = resend.started_at or at
-    return await move(tx, resend, [seen], ResendState.SENDING, wave=wave, started_at=started_at, note=None)
+    ramped = wave_now is not None
+    changes = {"wave": wave_now if ramped else wave, "ramped": ramped, "started_at": started_at, "note": None}
+    return await move(tx, resend, [seen], ResendState.SENDING, **changes)
 
 
 async def move(

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from bot.services.ramp_shapes import RampStatus
 from storage.models import Approval, ApprovalState, DeliveryStatus, Health, Resend, ResendState
 from storage.resends import Placed
 
@@ -62,6 +63,10 @@ class ResendStatus:
     """Who may approve, as messages name them."""
     sender_runs: bool
     at: datetime
+    ramp: RampStatus | None = None
+    """Its stages, also where it does not go out in them."""
+    ramped_unasked: bool = False
+    """It goes out in stages when somebody just approves it."""
 
     @property
     def canary(self) -> int:
@@ -90,7 +95,7 @@ class ResendStatus:
 
 def canary_is_done(resend: Resend, queued: int) -> bool:
     """Everything of the canary has its result, and the rest waits for a person's word."""
-    return resend.state == ResendState.PAUSED and resend.wave == 0 and queued == 0
+    return resend.state == ResendState.PAUSED and resend.wave == 0 and not resend.ramped and queued == 0
 
 
 def trouble(place: Placed) -> str | None:

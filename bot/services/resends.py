@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import accumulate
 from typing import Literal
 
 from bot.access import HOLDFAST, Access, Actor
@@ -9,6 +10,7 @@ from bot.clock import now
 from bot.config import Settings
 from bot.errors import NotFoundError, WrongStateError
 from bot.services.approvals import Approvals, ExpiredError
+from bot.services.ramp_shapes import plain, status_of
 from bot.services.resend_planning import Target, count_items, find_target, nothing_to_resend, survey
 from bot.services.resend_rules import (
     PAUSED,
@@ -20,6 +22,7 @@ from bot.services.resend_rules import (
     check_undecided,
     get,
     go,
+    is_ramped_unasked,
     move,
     queue,
     take,
@@ -30,11 +33,13 @@ from bot.services.resend_rules import (
 from bot.services.resend_shapes import ResendStatus, carrier, progress
 from bot.services.resend_targets import can_go, to_cancel, to_pause, to_rest, to_resume, void_note, void_sentence
 from bot.services.words import number
-from storage import deliveries, resends, workers
+from storage import deliveries, ramps, resends, workers
 from storage.db import Database, Tx
 from storage.models import Resend, ResendState
+from storage.ramps import Send
 
-Choice = Literal["all", "canary"]
+Choice = Literal["all", "canary", "ramp", "whole"]
+"""All of it, as the settings say for its size; the first 1 %, and the rest by another word; in stages; at once."""
 
 
 class _SamePlanError(Exception):
@@ -71,7 +76,7 @@ class Resends:
         try:
             async with self._db.transaction() as tx:
                 await resends.alone(tx)
-                await _freeze(tx, resend, target, found, at)
+                await _freeze(tx, resend, target, found, self._stages(), at)
                 await self._replace_earlier(tx, resend, at)
                 await self._approvals.request(tx, "resend", resend.id, resend.plan_hash, actor, at)
                 text = f"{actor.mention} planned resend {resend.id}: {number(resend.total, 'message')}."
@@ -80,6 +85,10 @@ class Resends:
             async with self._db.read() as tx:
                 return await get(tx, same.resend_id)
         return resend
+
+    def _stages(self) -> list[int]:
+        """Those of the settings, with a first one of 1 %, which can be sent by itself."""
+        return [resends.FIRST, *(each for each in self._settings.ramp.stages if each > resends.FIRST)]
 
     async def _replace_earlier(self, tx: Tx, resend: Resend, at: datetime) -> None:
         for earlier in await resends.in_states(tx, [ResendState.PLANNED]):
@@ -93,7 +102,7 @@ class Resends:
     async def approve(
         self, actor: Actor, resend_id: int, plan_hash: str | None = None, choice: Choice = "all"
     ) -> Resend:
-        """Let a plan go, all of it or one per cent first. `plan_hash` is what the person saw; None: as it is now.
+        """Let a plan go, as `choice` says. `plan_hash` is what the person saw; None: as it is now.
 
         Raises NotAllowedError and WrongStateError. A plan that the ledger has left behind becomes void.
         """
@@ -130,8 +139,13 @@ class Resends:
             except ExpiredError as error:
                 late = error  # leaving the block in order keeps what was written about it
             else:
-                return await (_let_go(tx, actor, resend, choice, at) if choice else _reject(tx, actor, resend, at))
+                if choice is None:
+                    return await _reject(tx, actor, resend, at)
+                return await _let_go(tx, actor, resend, self._resolved(resend, choice), at)
         raise late
+
+    def _resolved(self, resend: Resend, choice: Choice) -> Choice:
+        return "ramp" if choice == "all" and is_ramped_unasked(resend, self._settings.ramp) else choice
 
     async def rest(self, actor: Actor, resend_id: int, plan_hash: str | None = None) -> Resend:
         """After the canary: send what was held back. For an approver who did not ask for the resend."""
@@ -163,6 +177,7 @@ class Resends:
         async with self._db.transaction() as tx:
             resend, queued, through = await to_resume(tx, resend_id, at)
             resend = await move(tx, resend, [PAUSED, PAUSING], ResendState.SENDING, note=None)
+            await ramps.count_anew(tx, [Send(tuple(resend.campaign_ids), resend.id)], at)
             text = f"{actor.mention} resumed resend {resend.id}: {go(queued)} out{through}."
             await tell(tx, resend, "resend.resumed", text, actor, at)
             return resend
@@ -221,6 +236,8 @@ class Resends:
             approvers=self._approvals.holders("resend.approve"),
             sender_runs=await workers.alive(tx, at),
             at=at,
+            ramp=status_of(await ramps.of(tx, Send(tuple(resend.campaign_ids), resend.id)), self._settings.ramp),
+            ramped_unasked=is_ramped_unasked(resend, self._settings.ramp),
         )
 
     async def _void(self, resend_id: int, count: int, at: datetime) -> WrongStateError:
@@ -252,26 +269,36 @@ def _draft(target: Target, actor: Actor, at: datetime, *, include_unknown: bool,
     )
 
 
-async def _freeze(tx: Tx, resend: Resend, target: Target, found: dict[str, int], at: datetime) -> None:
+async def _freeze(
+    tx: Tx, resend: Resend, target: Target, found: dict[str, int], stages: list[int], at: datetime
+) -> None:
     chosen = ["safe", *["unknown"] * resend.include_unknown, *["refused"] * resend.include_refused]
     await resends.add(tx, resend)
-    await resends.freeze(tx, resend.id, target.scope, chosen, at)
-    items = await count_items(tx, resend, await resends.campaigns_in(tx, target.scope))
+    await resends.freeze(tx, resend.id, target.scope, chosen, at, stages)
+    items, waves = await count_items(tx, resend, await resends.campaigns_in(tx, target.scope))
     if not resend.total:
         raise nothing_to_resend(target, found)
     resend.counts = found | {key: items[key] for key in (*chosen, "canary")}
     resend.plan_hash = await resends.fingerprint(tx, resend)
+    sizes = list(accumulate(waves[wave] for wave in range(len(stages))))
+    await ramps.put(tx, Send(tuple(resend.campaign_ids), resend.id), stages=stages, sizes=sizes, stage=-1)
 
 
 async def _let_go(tx: Tx, actor: Actor, resend: Resend, choice: Choice, at: datetime) -> Resend:
     """An approved plan begins, if the ledger still is what was approved."""
     canary = int(resend.counts["canary"])
-    first = choice == "canary" and canary < resend.total
+    first, ramped = (choice == each and canary < resend.total for each in ("canary", "ramp"))
     through = await can_go(tx, resend, at)
-    resend = await queue(tx, resend, PLANNED, 0 if first else 1, canary if first else resend.total, at)
-    what = (
-        f"1 % goes out first, {canary:,} of {number(resend.total, 'message')}" if first else f"{go(resend.total)} out"
-    )
+    what = f"{go(resend.total)} out"
+    if first:
+        resend = await queue(tx, resend, PLANNED, 0, canary, at)
+        what = f"1 % goes out first, {canary:,} of {number(resend.total, 'message')}"
+    elif ramped:
+        resend = await queue(tx, resend, PLANNED, resends.EVERY_WAVE, resend.total, at, wave_now=0)
+        ramp = await ramps.put(tx, Send(tuple(resend.campaign_ids), resend.id), stage=0)
+        what += f" in stages, {plain(tuple(ramp.stages))}, {canary:,} first,"
+    else:
+        resend = await queue(tx, resend, PLANNED, resends.EVERY_WAVE, resend.total, at)
     await tell(
         tx, resend, "resend.approved", f"{actor.mention} approved resend {resend.id}: {what}{through}.", actor, at
     )
@@ -282,7 +309,8 @@ async def _let_rest_go(tx: Tx, actor: Actor, resend: Resend, at: datetime) -> Re
     await check_unchanged(tx, resend)
     through = await usable(tx, resend, at)
     rest = resend.total - int(resend.counts["canary"])
-    resend = await queue(tx, resend, PAUSED, 1, rest, at)
+    resend = await queue(tx, resend, PAUSED, resends.EVERY_WAVE, rest, at)
+    await ramps.count_anew(tx, [Send(tuple(resend.campaign_ids), resend.id)], at)
     text = f"{actor.mention} let the rest of resend {resend.id} go: {go(rest)} out{through}."
     await tell(tx, resend, "resend.rest_approved", text, actor, at)
     return resend

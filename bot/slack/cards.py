@@ -8,10 +8,11 @@ from bot.slack.views import campaign_asking as asking_views
 from bot.slack.views import maintenance as maintenance_views
 from bot.slack.views import notice as notice_views
 from bot.slack.views import outage as outage_views
+from bot.slack.views import ramp as ramp_views
 from bot.slack.views import reminder as reminder_views
 from bot.slack.views import resend as resend_views
 from bot.slack.views import timeline as timeline_views
-from storage import timeline
+from storage import campaigns, timeline
 
 
 async def _headline(services: Services, outage_id: int) -> View:
@@ -46,10 +47,18 @@ async def _reminder(services: Services, reminder_id: int) -> View:
     return reminder_views.card(await services.reminders.card(reminder_id))
 
 
+async def _ramp(services: Services, ramp_id: int) -> View:
+    return ramp_views.card(await services.ramps.card(ramp_id))
+
+
 async def _entry(services: Services, entry_id: int) -> View | None:
     async with services.db.read() as tx:
         row = await timeline.get(tx, entry_id)
-    return timeline_views.entry(row) if row else None
+        stopped = row is not None and row.kind == "campaign.stopped" and row.campaign_id is not None
+        campaign = await campaigns.get(tx, row.campaign_id or 0) if row is not None and stopped else None
+    if row is None:
+        return None
+    return ramp_views.stopped(row, campaign) if campaign is not None else timeline_views.entry(row)
 
 
 CARDS: dict[str, Renderer] = {
@@ -61,6 +70,7 @@ CARDS: dict[str, Renderer] = {
     "glass": _glass,
     "ask": _ask,
     "reminder": _reminder,
+    "ramp": _ramp,
     "timeline": _entry,
 }
 """`kind` of a post's key -> how it is drawn."""

@@ -34,7 +34,7 @@ class Approval(Base):
     decided_by: Mapped[str | None]
     decided_at: Mapped[datetime | None]
     choice: Mapped[str | None] = mapped_column(String(10))
-    """all or canary, when approved."""
+    """all, canary, ramp or whole, when approved."""
 
 
 class Resend(Base):
@@ -52,7 +52,9 @@ class Resend(Base):
     """What the plan found: safe, refused, unknown, permanent, suppressed, expired, never_attempted."""
     total: Mapped[int]
     wave: Mapped[int] = mapped_column(default=-1)
-    """The highest wave that may be sent: -1 none, 0 the canary of 1 %, 1 all."""
+    """The highest wave that may be sent: -1 none, 0 the first 1 %, resends.EVERY_WAVE all."""
+    ramped: Mapped[bool] = mapped_column(default=False)
+    """All of it is approved and queued, and goes out wave by wave without a further word: see Ramp."""
     requested_by: Mapped[str]
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
@@ -73,6 +75,34 @@ class ResendItem(Base):
     wave: Mapped[int] = mapped_column(SmallInteger)
     before: Mapped[str] = mapped_column(String(16))
     """The delivery's status in the plan; it goes back to it when the resend is cancelled."""
+
+
+class Ramp(Base):
+    """How far a campaign, or a resend, has come stage by stage, and since when what fails of it is counted.
+
+    A send without a ramp has one stage. It has a row as soon as it was let go on, so that what a person has seen
+    stops it no second time.
+    """
+
+    __tablename__ = "ramps"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    campaign_id: Mapped[int | None] = mapped_column(ForeignKey("campaigns.id"), unique=True)
+    resend_id: Mapped[int | None] = mapped_column(ForeignKey("resends.id"), unique=True)
+    stages: Mapped[list[int]] = mapped_column(default=list)
+    """Per cent of the messages, rising to 100."""
+    sizes: Mapped[list[int]] = mapped_column(default=list)
+    """How many messages each stage lets out, with those before it."""
+    stage: Mapped[int] = mapped_column(default=-1)
+    """The place in `stages` of what may be sent now; -1: it has not begun."""
+    due_at: Mapped[datetime | None]
+    """When the next stage begins; NULL while something of this one has no result, and in the last one."""
+    counted_since: Mapped[datetime | None]
+    """What failed before was seen by a person; NULL: everything counts."""
+    counted_from: Mapped[int] = mapped_column(default=0)
+    """How many messages had been tried by then."""
+    stopped_entry_id: Mapped[int | None] = mapped_column(BigInteger)
+    """The entry of the timeline that says why Holdfast stopped it the last time; its message has a button."""
 
 
 class Notice(Base):

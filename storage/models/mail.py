@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Double,
     ForeignKey,
     Index,
     LargeBinary,
@@ -103,6 +104,8 @@ class Campaign(Base):
     subject: Mapped[str]
     recipients: Mapped[int] = mapped_column(default=0)
     bad_rows: Mapped[int] = mapped_column(default=0)
+    ramp_to_n: Mapped[int | None] = mapped_column(BigInteger)
+    """Recipients up to this number may be mailed now; NULL: all of them."""
     created_by: Mapped[str]
     created_at: Mapped[datetime]
     scheduled_at: Mapped[datetime | None]
@@ -142,6 +145,27 @@ class Recipient(Base):
     email: Mapped[str]
     email_key: Mapped[str]
     """The address in lower case: two spellings of one mailbox are one recipient."""
+    fields: Mapped[dict[str, Any]] = mapped_column(default=dict)
+
+
+class StagedRecipient(Base):
+    """A recipient of an import that orders its list: numbered in that order once all of them are known."""
+
+    __tablename__ = "staged_recipients"
+    __table_args__ = (
+        Index("ix_staged_recipients_order", "campaign_id", "place", "n"),
+        {"sqlite_with_rowid": False},
+    )
+
+    campaign_id: Mapped[int] = mapped_column(
+        BigInteger, ForeignKey("campaigns.id"), primary_key=True, autoincrement=False
+    )
+    email_key: Mapped[str] = mapped_column(primary_key=True)
+    n: Mapped[int] = mapped_column(BigInteger)
+    """The row's number in the file."""
+    place: Mapped[float] = mapped_column(Double)
+    """The lowest goes first."""
+    email: Mapped[str]
     fields: Mapped[dict[str, Any]] = mapped_column(default=dict)
 
 
@@ -270,6 +294,14 @@ class Suppression(Base):
     """An address that is not mailed: it does not exist, or its owner said so."""
 
     __tablename__ = "suppressions"
+    __table_args__ = (
+        Index(
+            "ix_suppressions_complaints",
+            "at",
+            sqlite_where=text("source = 'complaint'"),
+            postgresql_where=text("source = 'complaint'"),
+        ),
+    )
 
     email_key: Mapped[str] = mapped_column(primary_key=True)
     reason: Mapped[str]

@@ -27,6 +27,8 @@ class Hold(StrEnum):
     PERSON = "person"
     OUTAGE = "outage"
     MAINTENANCE = "maintenance"
+    THRESHOLD = "threshold"
+    """Holdfast itself, since too much of it came back; a person lets it go on."""
 
 
 class DeliveryStatus(StrEnum):

@@ -8,6 +8,7 @@ from bot.services.campaign_results import CampaignRow, CampaignStatus, Moved
 from bot.services.words import moment
 from bot.slack.views import campaigns, replies
 from storage.models import Campaign, Hold
+from tests.gallery.ramps import STOPPED, stages
 from tests.gallery.scene import Scenes, each
 from tests.gallery.things import HOSTILE, MARIA, NIGHT, approval, campaign, counts, server
 
@@ -32,6 +33,7 @@ ROWS = [
     listed("members", carrier="backup"),
     listed("reminder", "paused", hold=Hold.MAINTENANCE),
     listed("survey", "paused", hold=Hold.PERSON),
+    listed("old-list", "paused", hold=Hold.THRESHOLD),
     listed("autumn", "scheduled", counts=counts(queued=2000)),
     listed("old-offer", "cancelled", counts=counts(failed_permanent=1)),
     listed("stopping", "pausing", hold=Hold.OUTAGE),
@@ -67,6 +69,16 @@ STATUSES: dict[str, CampaignStatus] = {
     "sending, no sender": known(sender_alive=False),
     "sending, an obstacle": known(obstacle=DOWN, outage_id=3),
     "sending to one recipient": known(campaign(recipients=1), counts=counts(queued=1)),
+    "sending in stages": known(
+        campaign(recipients=1_000_000),
+        ramp=stages(due_at=NIGHT.replace(minute=40)),
+        at=NIGHT,
+        counts=counts(delivered=49_000, failed_permanent=1_000, queued=950_000),
+    ),
+    "stopped by Holdfast": known(campaign(state="paused", hold=Hold.THRESHOLD), hold=STOPPED, ramp=stages(), at=NIGHT),
+    "scheduled, in stages": known(
+        campaign(state="scheduled", recipients=1_000_000), ramp=stages(0), at=NIGHT, counts=counts(queued=1_000_000)
+    ),
     "pausing": known(campaign(state="pausing"), hold=f"paused by <@U0MARIA> at {moment(NIGHT, NIGHT)}"),
     "being cancelled": known(campaign(state="pausing", wish="cancelled")),
     "held by an outage": known(
@@ -100,6 +112,7 @@ TWO = Moved("welcome", "paused", "paused", 760)
 
 SAID: dict[str, str] = {
     "start": results.start_text(ONE, "primary", alive=True),
+    "start, in stages": results.start_text(ONE, "primary", alive=True, ramp=stages(1)),
     "start, no sender": results.start_text(ONE, "primary", alive=False),
     "pause": results.pause_text([ONE], 12, alive=True),
     "pause, no sender": results.pause_text([ONE], 12, alive=False),

@@ -9,6 +9,7 @@ from bot.services.unknown_shapes import UnknownList, UnknownRow
 from bot.slack.views import resend, resend_replies, unknown
 from storage.models import Resend
 from storage.reports import Unknown
+from tests.gallery.ramps import stages
 from tests.gallery.scene import Scenes, each
 from tests.gallery.things import ANA, BEN, HASH, HOSTILE, MARIA, NIGHT, approval
 
@@ -61,8 +62,12 @@ BACKUP_DOWN = (Carrier("backup", "primary", "down"),)
 TINY: dict[str, Any] = {"total": 1, "counts": ONE_FOUND}
 CANARY: dict[str, Any] = {"wave": 0, "note": "the canary is done"}
 
+WAVES = stages(0, total=612, has_more=True)
+
 CARDS: dict[str, ResendStatus] = {
     "planned": shown(),
+    "planned, in stages if somebody wants": shown(ramp=WAVES),
+    "planned, in stages unasked": shown(ramp=WAVES, ramped_unasked=True),
     "planned, one message": shown(row(**TINY)),
     "planned, with what may have arrived": shown(row(include_unknown=True, include_refused=True, total=617)),
     "planned, some in another resend": shown(row(counts=FOUND | {"elsewhere": 5, "expired": 3})),
@@ -80,6 +85,21 @@ CARDS: dict[str, ResendStatus] = {
     ),
     "sending, no sender": shown(row("sending"), HALF, sender_runs=False),
     "sending the first 1 %": shown(row("sending", wave=0), Progress(delivered=2, queued=5, held_back=605)),
+    "sending in stages": shown(
+        row("sending", wave=1, ramped=True),
+        Progress(delivered=30, failed=1, queued=581),
+        ramp=replace(WAVES, stage=2, allowed=31, due_at=NIGHT.replace(minute=40)),
+    ),
+    "sending the last stage": shown(
+        row("sending", wave=9, ramped=True),
+        Progress(delivered=500, queued=112),
+        ramp=replace(WAVES, stage=4, allowed=612, has_more=False),
+    ),
+    "stopped by Holdfast": shown(
+        row("paused", wave=0, ramped=True, note="stopped by Holdfast: 150 of 500 were put off by the server"),
+        Progress(delivered=4, failed=3, queued=605),
+        ramp=replace(WAVES, stage=1, allowed=7),
+    ),
     "first 1 % is out": shown(row("paused", **CANARY), LOOKED_AT),
     "first 1 % is out, some failed": shown(
         row("paused", **CANARY), Progress(delivered=5, failed=1, unknown=1, held_back=605)

@@ -6,6 +6,7 @@ from bot.services.campaign_asking import AskStatus, Deed
 from bot.slack.views import campaign_asking
 from storage.campaigns import Placed
 from storage.models import Approval, Campaign
+from tests.gallery.ramps import stages
 from tests.gallery.scene import Scenes, each
 from tests.gallery.things import HOSTILE, NIGHT, approval, campaign, server
 
@@ -36,6 +37,7 @@ CARDS: dict[str, AskStatus] = {
     "start, through the backup, before the offer ends": asked(
         placed=Placed(large(expires_at=NIGHT.replace(hour=18)), server(), server("backup", id=2))
     ),
+    "start, in stages": asked(ramp=stages(0, total=812_000)),
     "start, nobody may approve": asked(approvers=()),
     "start, others wrote": asked(row=large(subject=HOSTILE), sender=HOSTILE, approvers=("everybody",)),
     "start, the longest name": asked(row=large("long-name-" * 8)),

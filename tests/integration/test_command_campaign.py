@@ -116,7 +116,7 @@ async def test_the_status_says_what_stands_in_the_way(world: World) -> None:
     ("line", "sentence"),
     [
         ("/campaign pause", r"^Say which campaign, or all\. Write it like this: /campaign pause NAME\|all \[reason\]$"),
-        ("/campaign start", r"^Say which campaign\. Write it like this: /campaign start NAME$"),
+        ("/campaign start", r"^Say which campaign\. Write it like this: /campaign start NAME \[ramp\|whole\]$"),
         ("/campaign start spring-sale now", "“now” is more than that takes; nothing was done"),
         ("/campaign list all", "“all” is more than that takes"),
         ("/campaign s spring-sale", "“s” can mean status or start"),

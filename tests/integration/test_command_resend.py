@@ -38,7 +38,7 @@ async def test_a_plan_says_what_would_be_sent_and_how_to_take_it_back(world: Wor
     said = await world.type("/resend plan spring")
     assert "Resend 1 is planned: 200 messages. Nothing is sent yet; its card is in the channel." in said
     assert "Safe to send again" in said
-    assert "Approve: /resend approve 1\n1 % first: /resend approve 1 canary" in said
+    assert "Approve: /resend approve 1\nIn stages: /resend approve 1 ramp\n1 % first: /resend approve 1 canary" in said
     assert "Take it back: /resend cancel 1" in said
     assert "Resend 1 is cancelled." in await world.type("/resend cancel now")
 
@@ -131,7 +131,10 @@ async def test_its_button_rejects(world: World) -> None:
             r"^With what: unknown or refused\? Write it like this: /resend plan",
         ),
         ("/resend plan spring-sale now", "“now” is more than that takes"),
-        ("/resend approve", r"^Say the number of the resend\. Write it like this: /resend approve ID \[canary\]$"),
+        (
+            "/resend approve",
+            r"^Say the number of the resend\. Write it like this: /resend approve ID \[canary\|ramp\|whole\]$",
+        ),
         ("/resend approve spring-sale", "“spring-sale” is not the number of the resend"),
         ("/resend approve 1 half", "“half” is more than that takes"),
         ("/resend status 7", r"There is no resend 7\. /resend list shows them"),

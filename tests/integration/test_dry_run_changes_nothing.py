@@ -25,6 +25,7 @@ LARGE = 300
 MONDAY = "2026-03-02T12:00:00+01:00"
 REHEARSED = {
     "/campaign start later": "begin to send later to 30 recipients through primary.",
+    "/campaign start later ramp": "begin to send later to 30 recipients through primary.\nprimary is sending",
     "/campaign pause spring": "pause spring-sale.\n10 recipients still to go, through primary.\nIt can be undone",
     "/campaign pause all now": "It would pause spring-sale.\n10 recipients still to go, through primary.",
     "/campaign resume stopped": "let stopped go on.\n40 recipients still to go, through primary.",
@@ -48,6 +49,7 @@ REHEARSED = {
     "/outage resolve it is over": "end outage #1 and post its summary.\nnews stays paused",
     "/resend plan broken with unknown": "freeze a plan to send 200 messages of broken again, and ask for its approval.",
     "/resend approve 1 canary": "approve resend 1: send 2 of 200 messages, 1 %, first through primary.",
+    "/resend approve 1 ramp": "approve resend 1: send 200 messages again in stages, 2 first, through primary.",
     "/resend reject 1": "reject resend 1: none of its 200 messages is sent.",
     "/resend cancel": "cancel resend 1 for good.\n200 of 200 messages would not go out.\nThis cannot be undone",
     "/notice draft to spring: We are late.": "draft a notice to 10 recipients and send nothing yet.",
@@ -63,6 +65,8 @@ REHEARSED = {
 """Line -> what the dry run says, in this order of facts."""
 
 OWN_STORIES = {
+    "/campaign next",
+    "/resend next",
     "/resend pause",
     "/resend resume",
     "/resend rest",
@@ -102,6 +106,8 @@ REFUSED = (
     "/resend plan spring-sale",
     "/resend approve 9",
     "/resend rest 1",
+    "/resend next",
+    "/campaign next later",
     "/resend pause",
     "/resend resume",
     "/notice draft to nobody: hello",
@@ -225,6 +231,22 @@ async def test_a_resend_under_way_is_rehearsed_too(small: World) -> None:
     said = await world.type("/resend resume --dry-run")
     assert "It would let resend 1 go on: 2 messages go out through primary." in said
     await world.refused("/resend rest 1 dry-run", "The canary of resend 1 is not done yet", JONAS)
+
+
+async def test_the_next_stage_is_rehearsed_too(small: World) -> None:
+    world = small
+    await world.lose(await world.campaign(200, name="broken"), 1, 200)
+    await world.type("/resend plan broken")
+    await world.type("/resend approve 1 ramp", JONAS)
+    assert "It would let resend 1 go on with 5 %: 10 of 200 may go then." in await world.type("/resend next dry-run")
+    assert "Resend 1 goes on with 5 %: 10 of 200 may go now." in await world.type("/resend next")
+    await world.campaign(200, name="fresh", state=CampaignState.SCHEDULED)
+    assert "In stages, 1, 5, 25, 100 %: 2 recipients first." in await world.type("/campaign start fresh ramp dry-run")
+    await world.type("/campaign start fresh ramp")
+    assert "It would let fresh go on with 5 %: 10 of 200 may go then." in await world.type(
+        "/campaign next fresh dry-run"
+    )
+    assert "fresh goes on with 5 %: 10 of 200 may go now." in await world.type("/campaign next fresh")
 
 
 async def test_what_stands_in_a_timeline_is_rehearsed_too(small: World) -> None:

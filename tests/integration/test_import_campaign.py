@@ -19,10 +19,11 @@ from bot.services.importing import Importing, ImportResult
 from storage import campaigns as store
 from storage import deliveries
 from storage.db import Database
-from storage.models import Campaign, Delivery, Message, Recipient, Server
+from storage.models import Campaign, Delivery, Message, Ramp, Recipient, Server, StagedRecipient
 from tests.seeds import add_server, settings_for, state_of
 
 ROOT = Actor("root", "root", source="terminal")
+PLAIN = Source(subject="Hello", text="Hello!", sender="Shop <shop@example.com>")
 HELLO = Source(subject="Hello {{ name }}", text="Hello {{ name }}!", sender="Shop <shop@example.com>")
 
 
@@ -55,9 +56,10 @@ def fill(path: Path, count: int) -> None:
 async def nothing_is_left(db: Database) -> bool:
     async with db.read() as tx:
         counts = [
-            await tx.scalar(select(func.count()).select_from(each)) for each in (Campaign, Message, Recipient, Delivery)
+            await tx.scalar(select(func.count()).select_from(each))
+            for each in (Campaign, Message, Recipient, Delivery, StagedRecipient)
         ]
-    return counts == [0, 0, 0, 0]
+    return counts == [0, 0, 0, 0, 0]
 
 
 async def test_it_becomes_a_scheduled_campaign_with_its_ledger(
@@ -289,3 +291,51 @@ async def test_an_import_under_way_keeps_its_name(db: Database, importing: Impor
 async def test_only_those_with_the_role_may(importing: Importing, csv: Path) -> None:
     with pytest.raises(NotAllowedError, match="You may not import a campaign"):
         await importing.create(Actor("U1", "Maria"), "spring-sale", HELLO, csv)
+
+
+async def test_the_most_engaged_come_first_and_the_unknown_last(
+    db: Database, importing: Importing, tmp_path: Path
+) -> None:
+    path = tmp_path / "people.csv"
+    rows = ["a,3", "b,", "c,17.5", "d,3", "e,soon", "f,-1", "c,99", "g,1e3"]
+    path.write_text("email,Engagement\n" + "".join(f"{each[0]}@example.com{each[1:]}\n" for each in rows))
+    result = await importing.create(ROOT, "spring-sale", PLAIN, path, ramp=True)
+    assert (result.recipients, result.duplicates, result.ordered_by) == (7, 1, "Engagement")
+    assert result.warnings[-1:] == ("1 row has neither a number nor a date in Engagement, and comes last.",)
+    async with db.read() as tx:
+        found = await tx.execute(
+            select(Recipient.n, Recipient.email, Recipient.fields, Delivery.status)
+            .join(Delivery, (Delivery.campaign_id == Recipient.campaign_id) & (Delivery.n == Recipient.n))
+            .order_by(Recipient.n)
+        )
+        ordered = [(n, email[0], fields["Engagement"], status) for n, email, fields, status in found]
+        assert (await tx.scalars(select(Ramp.sizes))).all() == [[1, 1, 2, 7]]
+        assert (await tx.scalars(select(StagedRecipient))).all() == []
+    assert [(n, who) for n, who, _, _ in ordered] == list(enumerate("gcadfbe", 1))
+    assert ordered[1] == (2, "c", "17.5", "queued")
+
+
+async def test_a_column_is_named_and_dates_count(db: Database, importing: Importing, tmp_path: Path) -> None:
+    path = tmp_path / "people.csv"
+    path.write_text("email,opened\na@example.com,2025-12-31\nb@example.com,2026-02-01T10:00:00+01:00\n")
+    with pytest.raises(BadInputError, match="no column clicked, by which to order the recipients"):
+        await importing.create(ROOT, "spring-sale", PLAIN, path, engaged_by="clicked")
+    await importing.create(ROOT, "spring-sale", PLAIN, path, engaged_by="opened")
+    async with db.read() as tx:
+        assert (await tx.scalars(select(Recipient.email).order_by(Recipient.n))).all() == [
+            "b@example.com",
+            "a@example.com",
+        ]
+
+
+async def test_an_ordered_import_that_fails_leaves_nothing(db: Database, importing: Importing, tmp_path: Path) -> None:
+    path = tmp_path / "people.csv"
+    path.write_text("email,engagement\n" + "".join(f"p{n}@example.com,{n}\n" for n in range(3_000)))
+
+    def progress(_rows: int, octets: int) -> None:
+        if octets >= path.stat().st_size:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        await importing.create(ROOT, "spring-sale", PLAIN, path, progress=progress)
+    assert await nothing_is_left(db)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from bot.errors import NotAllowedError, WrongStateError
+from storage import resends
 from storage.db import Database
 from storage.models import Resend
 from tests.resend_world import BEN, JOAN, KIM, MARIA, World, world
@@ -39,7 +40,7 @@ async def test_a_canary_of_everything_is_everything(db: Database, tmp_path: Path
     it = await world(db, tmp_path, 5)
     await it.lose([4])
     resend = await it.resends.plan(MARIA, "spring-sale")
-    assert (await it.resends.approve(JOAN, resend.id, resend.plan_hash, "canary")).wave == 1
+    assert (await it.resends.approve(JOAN, resend.id, resend.plan_hash, "canary")).wave == resends.EVERY_WAVE
 
 
 async def test_the_rest_waits_for_the_canary(db: Database, tmp_path: Path) -> None:
@@ -62,7 +63,7 @@ async def test_an_approver_lets_the_rest_go(db: Database, tmp_path: Path) -> Non
     with pytest.raises(WrongStateError, match="another plan"):
         await it.resends.rest(KIM, resend.id, "0" * 64)
     begun = await it.resends.rest(KIM, resend.id, resend.plan_hash)
-    assert (begun.state, begun.wave, begun.note) == ("sending", 1, None)
+    assert (begun.state, begun.wave, begun.note) == ("sending", resends.EVERY_WAVE, None)
     assert len(await it.queued(resend.id)) == 247
     assert (await it.ledger())["delivered"] == 150 + 3
     with pytest.raises(WrongStateError, match="is sending"):

@@ -1,6 +1,7 @@
 """The card that asks a second person whether a large campaign may be started, or cancelled for good."""
 
 from bot.services.campaign_asking import AskStatus
+from bot.services.ramp_shapes import plain
 from bot.services.words import joined
 from bot.slack import blocks
 from bot.slack.blocks import Block, View, button, clip, count, escape
@@ -71,6 +72,8 @@ def _facts(status: AskStatus) -> list[tuple[str, str]]:
         ("Subject", escape(clip(campaign.subject, _LONG_TEXT))),
         ("From", escape(clip(status.sender, _LONG_TEXT)) or "as in the message"),
     ]
+    if status.ramp is not None and status.deed == "start":
+        facts.append(("Goes out", f"in stages, {plain(status.ramp.stages)}"))
     if campaign.expires_at:
         facts.append(("Offer ends", blocks.time(campaign.expires_at)))
     return facts
@@ -93,6 +96,8 @@ def _buttons(status: AskStatus) -> list[Block]:
     name = escape(clip(status.campaign.name, 80))
     if status.deed == "start":
         goes = f"{name} goes out to {count(status.campaign.recipients, 'recipient')} at once."
+        if status.ramp is not None:
+            goes = f"{name} goes out in stages, {plain(status.ramp.stages)} of {status.ramp.total:,} recipients."
         yes = button(
             "Approve and start", "campaign.approve", value, style="primary", confirm=("Start it?", goes, "Start")
         )

@@ -26,6 +26,11 @@ _LOOKS = {
     CampaignState.FINISHED: "⚫",
     CampaignState.CANCELLED: "⚫",
 }
+_HELD_BRIEFLY = {
+    Hold.OUTAGE: "by outage",
+    Hold.MAINTENANCE: "for maintenance",
+    Hold.THRESHOLD: "by Holdfast: too much came back",
+}
 _ORDER = {state: place for place, state in enumerate(_LOOKS)}
 
 
@@ -66,7 +71,7 @@ def _row(row: CampaignRow, progress: str, *, through: bool) -> tuple[str, ...]:
     failed = counts[DeliveryStatus.FAILED_TEMPORARY] + counts[DeliveryStatus.FAILED_PERMANENT]
     unknown = counts[DeliveryStatus.UNKNOWN]
     stopped = row.state in {CampaignState.PAUSING, CampaignState.PAUSED}
-    held = {Hold.OUTAGE: "by outage", Hold.MAINTENANCE: "for maintenance"}.get(Hold(row.hold or Hold.PERSON))
+    held = _HELD_BRIEFLY.get(Hold(row.hold or Hold.PERSON))
     rest = [held] if held and stopped else []
     rest += [f"{failed:,} failed"] * bool(failed) + [f"{unknown:,} unknown"] * bool(unknown)
     return (
@@ -97,8 +102,9 @@ def moving(campaign: Campaign) -> str:
 
 
 def may_go_on(campaign: Campaign) -> bool:
-    """Whether a person's word lets it go on: nothing but a person holds it, and it is not being cancelled."""
-    return campaign.wish == CampaignState.PAUSED and (campaign.hold or Hold.PERSON) == Hold.PERSON
+    """Whether a person's word lets it go on: no outage and no window holds it, and it is not being cancelled."""
+    by_word = (Hold.PERSON, Hold.THRESHOLD)
+    return campaign.wish == CampaignState.PAUSED and (campaign.hold or Hold.PERSON) in by_word
 
 
 def standing(campaign: Campaign, *, typed: bool = True) -> str:
@@ -110,7 +116,11 @@ def standing(campaign: Campaign, *, typed: bool = True) -> str:
     who = safe(campaign.wished_by or "somebody")
     if campaign.wish == CampaignState.CANCELLED:
         return f"{line} is being cancelled by {who}"
-    by = {Hold.OUTAGE: f"held by outage #{campaign.hold_outage_id}", Hold.MAINTENANCE: "held for maintenance"}
+    by = {
+        Hold.OUTAGE: f"held by outage #{campaign.hold_outage_id}",
+        Hold.MAINTENANCE: "held for maintenance",
+        Hold.THRESHOLD: "stopped by Holdfast",
+    }
     held = by.get(Hold(campaign.hold or Hold.PERSON), f"paused by {who}")
     stopping = "stopping, " if campaign.state == CampaignState.PAUSING else ""
     since = blocks.time(campaign.wished_at or campaign.state_since)
@@ -126,6 +136,8 @@ def status(shown: CampaignStatus, unknown: Sequence[str] = ()) -> View:
     phrase = safe(clip(_phrase(shown), _LONG_TEXT))
     body = [f"{_LOOKS[CampaignState(campaign.state)]} *{escape(campaign.name)}* {phrase}"]
     body.append(bar(done, campaign.recipients))
+    if shown.ramp is not None and campaign.state not in {CampaignState.FINISHED, CampaignState.CANCELLED}:
+        body.append(f"🪜 {shown.ramp.line(shown.at or campaign.state_since)}")
     if shown.obstacle:
         body.append(f"⚠️ {safe(shown.obstacle)}")
     if shown.asked is not None:
@@ -198,9 +210,13 @@ def _next(shown: CampaignStatus) -> str:
     name, failed = shown.campaign.name, shown.counts[DeliveryStatus.FAILED_TEMPORARY]
     match CampaignState(shown.campaign.state):
         case CampaignState.SENDING:
-            return f"Stop it: /campaign pause {name}"
+            on = f"Do not wait: /campaign next {name} · " if shown.ramp is not None and shown.ramp.has_more else ""
+            return f"{on}Stop it: /campaign pause {name}"
         case CampaignState.SCHEDULED:
-            return f"Begin: /campaign start {name} · Drop it: /campaign cancel {name}"
+            other = "whole" if shown.ramp is not None else "ramp"
+            way = "all at once" if shown.ramp is not None else "in stages"
+            begin = f"Begin: /campaign start {name} · Begin {way}: /campaign start {name} {other}"
+            return f"{begin} · Drop it: /campaign cancel {name}"
         case CampaignState.PAUSED | CampaignState.PAUSING if shown.campaign.wish == CampaignState.PAUSED:
             resume = "When that is over, go on" if shown.obstacle else "Go on"
             return f"{resume}: /campaign resume {name} · End it: /campaign cancel {name}"

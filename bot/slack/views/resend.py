@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import timedelta
 
+from bot.services.ramp_shapes import plain
 from bot.services.resend_shapes import Carrier, ResendStatus
 from bot.services.when import lasting
 from bot.services.words import joined
@@ -52,7 +53,12 @@ def _sending(status: ResendStatus) -> View:
     resend, progress = status.resend, status.progress
     wave = status.canary if resend.wave == 0 else resend.total - progress.left
     what = "The first 1 %" if resend.wave == 0 else "Sending again"
+    stages = status.ramp if resend.ramped else None
+    if stages is not None:
+        wave, what = stages.allowed - progress.left, "Sending again in stages"
     notes = _troubles(status, "It goes on by itself when that is over.")
+    if stages is not None:
+        notes.insert(0, f"🪜 {stages.line(status.at)}")
     if not status.sender_runs:
         notes.append("⚠️ The sender is not running, so nothing goes out now. Start it with `holdfast run`.")
     title = f"Resend {resend.id}: {progress.done:,} of {wave:,} sent"
@@ -64,10 +70,19 @@ def _sending(status: ResendStatus) -> View:
                 "\n".join([f"{what} {_through(status)}: {_campaigns(status)}", bar(progress.done, wave), *notes])
             ),
             blocks.fields([*_results(status), ("Time left", _duration(status))]),
-            blocks.actions([_button(resend, "Pause", "pause"), _cancel(status)]),
+            blocks.actions([*_next(status), _button(resend, "Pause", "pause"), _cancel(status)]),
             blocks.context(_footer(status)),
         ],
     )
+
+
+def _next(status: ResendStatus) -> list[Block]:
+    """For those who do not want to wait for the next stage."""
+    stages = status.ramp
+    if not status.resend.ramped or stages is None or not stages.has_more:
+        return []
+    sentence = "The next stage begins now, whatever comes back of this one."
+    return [_button(status.resend, "Go on now", "next", confirm=("Go on now?", sentence, "Go on"))]
 
 
 def _pausing(status: ResendStatus) -> View:
@@ -273,16 +288,24 @@ def _decisions(status: ResendStatus) -> list[Block]:
             "approve",
             hashed=True,
             style="primary",
-            confirm=("Send them again?", f"{everything} will go out {_through(status)}.", "Approve"),
+            confirm=("Send them again?", f"{everything} will go out {_through(status)}{_unasked(status)}.", "Approve"),
         )
     ]
     if status.canary < resend.total:
+        if status.ramp is not None and not status.ramped_unasked:
+            ramp = f"{everything} will go out {_through(status)} in stages, {plain(status.ramp.stages)}."
+            ask = ("Send in stages?", ramp, "Send")
+            buttons.append(_button(resend, "In stages", "ramp", hashed=True, confirm=ask))
         first = count(status.canary, "message")
         sentence = f"{first} will go out {_through(status)}; the rest waits for a second word."
         buttons.append(
             _button(resend, "Send 1 % first", "canary", hashed=True, confirm=("Send 1 % first?", sentence, "Send"))
         )
     return [*buttons, _button(resend, "Reject", "reject", hashed=True, style="danger")]
+
+
+def _unasked(status: ResendStatus) -> str:
+    return f" in stages, {plain(status.ramp.stages)}" if status.ramp is not None and status.ramped_unasked else ""
 
 
 def _cancel(status: ResendStatus) -> Block:

@@ -46,10 +46,14 @@ def _hints(status: ResendStatus) -> list[str]:
     match ResendState(status.resend.state):
         case ResendState.PLANNED:
             first = [f"1 % first: /resend approve {number} canary"] if status.canary < status.resend.total else []
-            decisions = [f"Approve: /resend approve {number}", *first, f"Reject: /resend reject {number}"]
+            other = ("At once", "whole") if status.ramped_unasked else ("In stages", "ramp")
+            stages = [f"{other[0]}: /resend approve {number} {other[1]}"] if first and status.ramp else []
+            decisions = [f"Approve: /resend approve {number}", *stages, *first, f"Reject: /resend reject {number}"]
             return [*decisions, f"Take it back: /resend cancel {number}"]
         case ResendState.SENDING:
-            return [f"Stop it: /resend pause {number}", f"End it: /resend cancel {number}"]
+            more = status.resend.ramped and status.ramp is not None and status.ramp.has_more
+            on = [f"Do not wait: /resend next {number}"] if more else []
+            return [*on, f"Stop it: /resend pause {number}", f"End it: /resend cancel {number}"]
         case ResendState.PAUSING | ResendState.PAUSED if status.resend.wish == ResendState.PAUSED:
             return [f"Go on: /resend resume {number}", f"End it: /resend cancel {number}"]
         case _:
