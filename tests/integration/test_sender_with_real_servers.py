@@ -5,9 +5,7 @@ taken it, kept it and passed it on.
 """
 
 import asyncio
-import shutil
 from collections import Counter
-from collections.abc import AsyncIterator
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -41,20 +39,11 @@ TEXT = "Hello {{ name }},\n\n.a line that begins with a dot\n..and one with two\
 SIZE = 100_000
 
 
-@pytest.fixture
-async def db(tmp_path: Path, sqlite_template: Path) -> AsyncIterator[Database]:
-    """On one kind of database: what a server says does not depend on it."""
-    shutil.copy(sqlite_template, tmp_path / "holdfast.db")
-    database = Database(f"sqlite:///{tmp_path / 'holdfast.db'}")
-    yield database
-    await database.close()
-
-
 @SERVERS
 async def test_whom_the_server_takes_gets_one_message_whole_and_the_others_none(
-    server: Server, pipelines: bool, unicode: bool, db: Database, tmp_path: Path
+    server: Server, pipelines: bool, unicode: bool, sqlite_db: Database, sqlite_url: str, tmp_path: Path
 ) -> None:
-    certificate = Certificate(tmp_path, real_servers.NAME)
+    db, certificate = sqlite_db, Certificate(tmp_path, real_servers.NAME)
     known = EVERYBODY - UNKNOWN - DEFERRED - {"p2@example.com"} | {UMLAUT}
     async with (
         Relay(Profile(keep_bodies=True)) as onward,
@@ -66,7 +55,8 @@ async def test_whom_the_server_takes_gets_one_message_whole_and_the_others_none(
         async with db.transaction() as tx:
             await tx.execute(update(Recipient).where(Recipient.n == 2).values(email=UMLAUT, email_key=UMLAUT))
         novel = await add_campaign(db, server_id, 20, name="novel", text="word " * (SIZE // 5))
-        await _send(db, tmp_path, certificate, sale, novel)
+        trusted = {"real": {"host": "127.0.0.1", "ca_file": certificate.path}}
+        await _send(Sender(db, settings_for(sqlite_url, tmp_path, servers=trusted)), db, sale, novel)
 
         ended = await _endings(db, sale)
         delivered = {email for email, delivery in ended.items() if delivery.status == "delivered"}
@@ -95,10 +85,8 @@ async def _announces(door: Door, certificate: Certificate, *, pipelines: bool, u
     assert (features.pipelining, features.smtputf8, features.size) == (pipelines, unicode, SIZE)
 
 
-async def _send(db: Database, folder: Path, certificate: Certificate, *campaigns: int) -> None:
+async def _send(sender: Sender, db: Database, *campaigns: int) -> None:
     """Send them to their end."""
-    servers = {"real": {"host": "127.0.0.1", "ca_file": certificate.path}}
-    sender = Sender(db, settings_for(f"sqlite:///{folder / 'holdfast.db'}", folder, servers=servers))
     task = asyncio.create_task(sender.run())
     for campaign in campaigns:
         while await state_of(db, campaign) != CampaignState.FINISHED and not task.done():
