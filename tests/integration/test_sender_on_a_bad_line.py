@@ -13,6 +13,7 @@ from sqlalchemy import select
 
 from bot.demo.faultproxy import Cut, FaultProxy
 from bot.demo.relays import Relay, cut, endless, hang, reply
+from bot.demo.relays import Stage as Place
 from bot.mail.sender import Sender
 from storage.db import Database
 from storage.models import CampaignState, Delivery, Recipient
@@ -75,7 +76,7 @@ async def test_every_connection_is_cut_at_another_byte(sqlite_db: Database, sqli
 
 
 async def test_a_server_that_fails_in_every_way_at_once(sqlite_db: Database, sqlite_url: str, tmp_path: Path) -> None:
-    stages = ("mail", "rcpt", "data", "dot")
+    stages: tuple[Place, ...] = ("mail", "rcpt", "data", "dot")
     async with Relay() as relay:
         await relay.behave(
             hang("greeting", every=5, times=2),
