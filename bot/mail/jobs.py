@@ -46,13 +46,23 @@ class _Range:
     open: int
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Item:
-    """One row that was handed out."""
+    """One row of a job, and its message once it was handed out."""
 
+    job: "Job"
     row: Row
     range: _Range
     tries: int = 0
+    body: bytes = b""
+
+    @property
+    def sender(self) -> str:
+        return self.job.sender
+
+    @property
+    def recipient(self) -> str:
+        return self.row.email
 
 
 @dataclass(slots=True, eq=False)
@@ -83,8 +93,13 @@ class Job:
         return self.work.campaign_id, self.work.resend_id
 
     @property
-    def has_rows(self) -> bool:
-        return bool(self._waiting)
+    def campaign_id(self) -> int:
+        return self.work.campaign_id
+
+    @property
+    def rows(self) -> int:
+        """How many wait here to be handed out."""
+        return len(self._waiting)
 
     def take(self) -> Item | None:
         """The next row to send, or None. Suppressed addresses and expired offers end here, at the last moment."""
@@ -92,17 +107,32 @@ class Job:
             item = self._waiting.popleft()
             if item.row.suppressed or item.row.email_key in self.suppressed:
                 self._set_aside(item, DeliveryStatus.SUPPRESSED, "the address is suppressed")
-            elif self.work.expires_at is not None and now() >= self.work.expires_at:
+            elif self._expired():
                 self._set_aside(item, DeliveryStatus.EXPIRED, "the offer has expired")
             else:
                 self.in_flight += 1
                 return item
         return None
 
+    def _expired(self) -> bool:
+        return self.work.expires_at is not None and now() >= self.work.expires_at
+
+    def may_leave(self, item: Item) -> bool:
+        """What `take` looked at, once more: its message was announced a round trip before it leaves."""
+        return item.row.email_key not in self.suppressed and not self._expired()
+
     def put_back(self, item: Item) -> None:
         """Nothing of it left: it waits again, first in line."""
         self._landed()
+        item.body = b""
         self._waiting.appendleft(item)
+
+    def delivered(self, item: Item, server_id: int) -> None:
+        """The server took it, into the ledger."""
+        self._landed()
+        self._ended_at.append(now())
+        self.ledger.delivered(self.work.campaign_id, server_id, item.row.n)
+        self._close(item)
 
     def settle(self, item: Item, ending: Ending, *, lost_by_us: bool = False) -> None:
         """The end of one attempt, into the ledger."""
@@ -129,6 +159,10 @@ class Job:
 
     def _end(self, item: Item, ending: Ending, *, lost_by_us: bool = False) -> None:
         self.ledger.add(ending, lost_by_us=lost_by_us)
+        self._close(item)
+
+    def _close(self, item: Item) -> None:
+        item.body = b""
         item.range.open -= 1
         if item.range.open == 0:
             self._ranges.pop(item.range.lease_id, None)
@@ -161,7 +195,7 @@ class Job:
         self._after = rows[-1].n
         leased = _Range(lease_id, len(rows))
         self._ranges[lease_id] = leased
-        self._waiting.extend(Item(row, leased) for row in rows)
+        self._waiting.extend(Item(self, row, leased) for row in rows)
         wake()
 
     async def _take_range(self) -> tuple[list[Row], int]:
