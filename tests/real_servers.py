@@ -59,13 +59,17 @@ Debian-exim:x:64203:64203::/var/spool/exim4:/bin/false
 
 @dataclass(frozen=True, slots=True)
 class Office:
-    """What a server is told: whom it knows, whom it puts off with 4xx, its limit in octets, and who takes the mail."""
+    """What a server is told: whom it knows, whom it puts off with 4xx, its limit in octets, and who takes the mail.
+
+    `chunking`: whether it announces CHUNKING, where it knows it.
+    """
 
     onward: int
     known: frozenset[str]
     deferred: frozenset[str]
     certificate: Path
     size: int
+    chunking: bool = True
 
 
 class Door(NamedTuple):
@@ -89,7 +93,9 @@ async def postfix(office: Office) -> AsyncIterator[Door]:
         (folder / "known").write_text("".join(f"{address} ok\n" for address in office.known))
         (folder / "deferred").write_text("".join(f"{address} 450 4.2.1 not now\n" for address in office.deferred))
         shutil.copy(office.certificate, folder / "server.pem")
-        (folder / "main.cf").write_text(_MAIN_CF.format(folder=folder, office=office, name=NAME))
+        (folder / "main.cf").write_text(
+            _MAIN_CF.format(folder=folder, office=office, name=NAME, hidden="" if office.chunking else "chunking")
+        )
         (folder / "master.cf").write_text(_MASTER_CF.format(port=port))
         async with _running(folder, port, [program, "-c", str(folder), "start-fg"], ("postfix", "data")):
             yield Door(port)
@@ -103,7 +109,9 @@ async def exim(office: Office) -> AsyncIterator[Door]:
         for name in ("spool", "log"):
             (folder / "var" / name / "exim4").mkdir(parents=True)
         (folder / "etc/exim4").mkdir()
-        (folder / "etc/exim4/exim4.conf").write_text(_EXIM_CONF.format(port=port, office=office, name=NAME))
+        (folder / "etc/exim4/exim4.conf").write_text(
+            _EXIM_CONF.format(port=port, office=office, name=NAME, hosts="*" if office.chunking else "")
+        )
         async with _running(folder, port, [*program, "-bdf"], ("64203:64203", "var")):
             yield Door(port)
 
@@ -238,6 +246,7 @@ relay_domains = example.com
 relay_recipient_maps = texthash:{folder}/known texthash:{folder}/deferred
 relayhost = [127.0.0.1]:{office.onward}
 smtpd_recipient_restrictions = check_recipient_access texthash:{folder}/deferred, reject_unauth_destination
+smtpd_discard_ehlo_keywords = {hidden}
 smtpd_tls_security_level = may
 smtpd_tls_chain_files = {folder}/server.pem
 message_size_limit = {office.size}
@@ -280,6 +289,7 @@ tls_advertise_hosts = *
 tls_certificate = /var/server.pem
 tls_privatekey = /var/server.pem
 smtputf8_advertise_hosts = *
+chunking_advertise_hosts = {hosts}
 message_size_limit = {office.size}
 acl_smtp_rcpt = recipient
 # As fast as the tests are.

@@ -72,7 +72,10 @@ async def _fastapi_mail(port: int, messages: int) -> None:
     for n in range(messages):
         await mail.send_message(
             MessageSchema(
-                subject=f"Hello Person {n}", recipients=[NameEmail("", f"p{n}@example.com")], body=BODY, subtype=MessageType.plain
+                subject=f"Hello Person {n}",
+                recipients=[NameEmail("", f"p{n}@example.com")],
+                body=BODY,
+                subtype=MessageType.plain,
             )
         )
 

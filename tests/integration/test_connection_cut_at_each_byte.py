@@ -5,6 +5,7 @@ sent again certainly lacked its dot.
 """
 
 import asyncio
+import contextlib
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,43 +16,74 @@ from bot.demo.faultproxy import Cut, Direction, FaultProxy
 from bot.demo.relays import Profile, Relay
 from bot.mail.connection import Connection, Endpoint, Lost
 from bot.mail.replies import Outcome, judge
+from bot.mail.transaction import Result
 from tests.certificates import Certificate
 from tests.sessions import SENDER, eventually
 
-PIPELINING = pytest.mark.parametrize("pipelining", [True, False], ids=["pipelined", "step-by-step"])
+PROFILES = pytest.mark.parametrize(
+    "profile",
+    [Profile(), Profile(chunking=True), Profile(pipelining=False)],
+    ids=["pipelined", "by-chunks", "step-by-step"],
+)
 BODY = b"Subject: hi\r\n\r\n..\r\n"
 LARGE = b"Subject: hi\r\n\r\n" + b"0123456789abcdef\r\n" * 2_000
 MESSAGES = 3
 AT_ONCE = 20
 
 
-@dataclass
-class Session:
-    """What the ledger is told of each recipient; None: nothing, the message waits as before. Whose dot was written."""
+@dataclass(frozen=True)
+class Letter:
+    sender: str
+    recipient: str
+    body: bytes
 
-    states: dict[str, Outcome | None]
-    dots: set[str] = field(default_factory=set)
+
+class Session:
+    """The feed of one connection: what the ledger is told of each recipient, and whose dot was written.
+
+    A state of None: the ledger is told nothing, the message waits as before.
+    """
+
+    def __init__(self, recipients: list[str], body: bytes) -> None:
+        self.states: dict[str, Outcome | None] = dict.fromkeys(recipients)
+        self.dots: set[str] = set()
+        self.over = asyncio.Event()
+        self._waiting = [Letter(SENDER, recipient, body) for recipient in reversed(recipients)]
+        self._open = len(recipients)
+
+    def next(self) -> Letter | None:
+        return self._waiting.pop() if self._waiting else None
+
+    def may_leave(self, letter: Letter) -> bool:
+        self.dots.add(letter.recipient)
+        return True
+
+    def delivered(self, letter: Letter) -> None:
+        self._end(letter, Outcome.delivered)
+
+    def ended(self, letter: Letter, result: Result) -> None:
+        assert result.sent == (letter.recipient in self.dots), "whether the dot left decides whether it may go again"
+        self._end(letter, judge(result.stage, result.reply).outcome)
+
+    def closed(self) -> None:
+        self.over.set()
+
+    def _end(self, letter: Letter, outcome: Outcome) -> None:
+        assert self.states[letter.recipient] is None, "one message has one ending"
+        self.states[letter.recipient] = outcome
+        self._open -= 1
+        if not self._open:
+            self.over.set()
 
 
 async def deliver(endpoint: Endpoint, recipients: list[str], body: bytes) -> Session:
-    """Send to each over one connection, for as long as it lives. The one place here that knows how that is done."""
-    session = Session(dict.fromkeys(recipients))
-    try:
+    """Send to each over one connection, for as long as it lives."""
+    session = Session(recipients, body)
+    with contextlib.suppress(Lost):
         connection = await Connection.open(endpoint)
-    except Lost:
-        return session
-    for recipient in recipients:
-        if not connection.is_open:
-            break
-
-        def before_dot(recipient: str = recipient) -> bool:
-            session.dots.add(recipient)
-            return True
-
-        result = await connection.send(SENDER, recipient, body, before_dot=before_dot)
-        assert result.sent == (recipient in session.dots), "whether the dot left decides whether it may go again"
-        session.states[recipient] = judge(result.stage, result.reply).outcome
-    await connection.close()
+        connection.carry(session)
+        await session.over.wait()
+        await connection.close()
     return session
 
 
@@ -119,14 +151,14 @@ def _everything_happened(sessions: list[Session]) -> None:
         assert ends == {None, Outcome.failed_temporary, Outcome.unknown, Outcome.delivered}, n
 
 
-@PIPELINING
+@PROFILES
 @pytest.mark.parametrize("direction", ["up", "down"])
-async def test_every_byte(direction: Direction, pipelining: bool) -> None:
-    async with Relay(Profile(pipelining=pipelining)) as relay:
+async def test_every_byte(direction: Direction, profile: Profile) -> None:
+    async with Relay(profile) as relay:
         line = Line(relay)
         octets = await line.octets(direction)
         # By RST and by FIN in turn; what is an even byte here is an odd one step by step.
-        sessions = await line.cut([Cut(n, direction, reset=n % 2 == pipelining) for n in range(octets)])
+        sessions = await line.cut([Cut(n, direction, reset=n % 2 == profile.pipelining) for n in range(octets)])
         _all_is_right(sessions, relay)
         _everything_happened(sessions)
 
@@ -142,11 +174,12 @@ async def test_many_a_byte_of_an_encrypted_session(direction: Direction, tmp_pat
         _everything_happened(sessions)
 
 
-async def test_the_end_of_a_message_that_is_written_in_two_parts() -> None:
-    async with Relay() as relay:
+@PROFILES
+async def test_the_end_of_a_message_that_is_written_in_two_parts(profile: Profile) -> None:
+    async with Relay(profile) as relay:
         line = Line(relay, body=LARGE)
         each = (await line.octets("up")) // MESSAGES
-        sessions = await line.cut([Cut(n, "up", reset=n % 2 == 0) for n in range(each - 40, each + 60)])
+        sessions = await line.cut([Cut(n, "up", reset=n % 4 == 0) for n in range(each - 40, each + 200, 2)])
         _all_is_right(sessions, relay)
         ends = {next(iter(session.states.values())) for session in sessions}
         assert ends == {Outcome.delivered, Outcome.unknown}

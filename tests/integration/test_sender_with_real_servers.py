@@ -6,6 +6,7 @@ taken it, kept it and passed it on.
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -17,6 +18,7 @@ from sqlalchemy import select, update
 from bot.demo.relays import Profile, Received, Relay
 from bot.mail.connection import Endpoint
 from bot.mail.sender import Sender
+from bot.mail.transaction import Features
 from storage.db import Database
 from storage.models import CampaignState, Delivery, Recipient, Suppression
 from tests import real_servers
@@ -25,31 +27,40 @@ from tests.real_servers import Door, Office, Server
 from tests.seeds import add_campaign, add_server, settings_for, state_of
 from tests.sessions import connected_to
 
+SIZE = 100_000
+BY_CHUNKS = Features(pipelining=True, eight_bit=True, smtputf8=True, size=SIZE, chunking=True)
+PIPELINED = replace(BY_CHUNKS, chunking=False)
+STEP_BY_STEP = Features(eight_bit=True, size=SIZE)
 SERVERS = pytest.mark.parametrize(
-    ("server", "pipelines", "unicode"),
-    [(real_servers.postfix, True, True), (real_servers.exim, True, True), (real_servers.opensmtpd, False, False)],
-    ids=["postfix", "exim", "opensmtpd"],
+    ("server", "features"),
+    [
+        (real_servers.postfix, BY_CHUNKS),
+        (real_servers.postfix, PIPELINED),
+        (real_servers.exim, BY_CHUNKS),
+        (real_servers.exim, PIPELINED),
+        (real_servers.opensmtpd, STEP_BY_STEP),
+    ],
+    ids=["postfix-by-chunks", "postfix", "exim-by-chunks", "exim", "opensmtpd"],
 )
-RECIPIENTS = 150
+RECIPIENTS = 120
 EVERYBODY = frozenset(f"p{n}@example.com" for n in range(1, RECIPIENTS + 1))
 UNKNOWN = frozenset(f"p{n}@example.com" for n in range(1, RECIPIENTS, 20))
 DEFERRED = frozenset(f"p{n}@example.com" for n in range(10, RECIPIENTS, 40))
 UMLAUT = "jürgen@example.com"
 TEXT = "Hello {{ name }},\n\n.a line that begins with a dot\n..and one with two\n.\nGrüße\n"
-SIZE = 100_000
 
 
 @SERVERS
 async def test_whom_the_server_takes_gets_one_message_whole_and_the_others_none(
-    server: Server, pipelines: bool, unicode: bool, sqlite_db: Database, sqlite_url: str, tmp_path: Path
+    server: Server, features: Features, sqlite_db: Database, sqlite_url: str, tmp_path: Path
 ) -> None:
     db, certificate = sqlite_db, Certificate(tmp_path, real_servers.NAME)
     known = EVERYBODY - UNKNOWN - DEFERRED - {"p2@example.com"} | {UMLAUT}
     async with (
         Relay(Profile(keep_bodies=True)) as onward,
-        server(Office(onward.port, known, DEFERRED, certificate.path, SIZE)) as door,
+        server(Office(onward.port, known, DEFERRED, certificate.path, SIZE, features.chunking)) as door,
     ):
-        await _announces(door, certificate, pipelines=pipelines, unicode=unicode)
+        assert await _announced(door, certificate) == features
         server_id = await add_server(db, "real", door.port, tls=door.tls, max_connections=10)
         sale = await add_campaign(db, server_id, RECIPIENTS, text=TEXT)
         async with db.transaction() as tx:
@@ -62,12 +73,12 @@ async def test_whom_the_server_takes_gets_one_message_whole_and_the_others_none(
         delivered = {email for email, delivery in ended.items() if delivery.status == "delivered"}
         await onward.wait_for(len(delivered))
 
-    assert delivered == (known if unicode else known - {UMLAUT})
+    assert delivered == (known if features.smtputf8 else known - {UMLAUT})
     assert Counter(email for message in onward.messages for email in message.recipients) == Counter(delivered)
     assert all(_lines(message) == _written(message) for message in onward.messages)
     assert {_seen(ended[email]) for email in UNKNOWN} == {("failed_permanent", "rcpt", "never")}
     assert {_seen(ended[email]) for email in DEFERRED} == {("failed_temporary", "rcpt", "safe")}
-    if not unicode:
+    if not features.smtputf8:
         assert _seen(ended[UMLAUT]) == ("failed_permanent", "mail", "after_fix")
     async with db.read() as tx:
         assert set(await tx.scalars(select(Suppression.email_key))) == UNKNOWN
@@ -78,11 +89,10 @@ async def test_whom_the_server_takes_gets_one_message_whole_and_the_others_none(
     }
 
 
-async def _announces(door: Door, certificate: Certificate, *, pipelines: bool, unicode: bool) -> None:
+async def _announced(door: Door, certificate: Certificate) -> Features:
     endpoint = Endpoint("127.0.0.1", door.port, tls=door.tls, context=certificate.client(), helo="me.example.com")
     async with connected_to(endpoint) as connection:
-        features = connection.features
-    assert (features.pipelining, features.smtputf8, features.size) == (pipelines, unicode, SIZE)
+        return connection.features
 
 
 async def _send(sender: Sender, db: Database, *campaigns: int) -> None:
