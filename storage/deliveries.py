@@ -224,6 +224,14 @@ async def queued_again(tx: Tx, campaign_id: int, resend_id: int, wave: int, afte
     return await _rows(tx, wanted.limit(limit))
 
 
+async def queued_among(tx: Tx, campaign_id: int, resend_id: int | None, numbers: Sequence[int]) -> list[Row]:
+    """Those of some deliveries that still wait, in order: of the campaign itself, or of one of its resends."""
+    owner = Delivery.resend_id.is_(None) if resend_id is None else Delivery.resend_id == resend_id
+    return await _rows(
+        tx, _sendable().where(Delivery.campaign_id == campaign_id, owner, Delivery.n.in_(numbers)).limit(len(numbers))
+    )
+
+
 async def _rows(tx: Tx, wanted: Select[Any]) -> list[Row]:
     """On SQLite as one JSON value, for the reason given at _FROM_JSON."""
     if tx.get_bind().dialect.name != "sqlite":

@@ -16,6 +16,8 @@ import structlog
 from bot.clock import now
 from bot.errors import BotError
 from bot.mail.ledger import Ledger
+from bot.mail.pacing import Paces
+from bot.mail.parking import Parking
 from storage import deliveries, leases
 from storage.db import Database
 from storage.deliveries import Ending, Row
@@ -82,6 +84,7 @@ class Job:
     suppressed: set[str] = field(default_factory=set)
     """Addresses suppressed since their rows were leased."""
     _waiting: deque[Item] = field(default_factory=deque)
+    _parked: Parking = field(default_factory=Parking)
     _ranges: dict[int, _Range] = field(default_factory=dict)
     _ended_at: deque[datetime] = field(default_factory=lambda: deque(maxlen=_ENDINGS_REMEMBERED))
     _after: int = 0
@@ -99,12 +102,19 @@ class Job:
     @property
     def rows(self) -> int:
         """How many wait here to be handed out."""
-        return len(self._waiting)
+        return len(self._waiting) + len(self._parked)
 
-    def take(self) -> Item | None:
-        """The next row to send, or None. Suppressed addresses and expired offers end here, at the last moment."""
-        while self._waiting and not self.stopped:
-            item = self._waiting.popleft()
+    @property
+    def runs_low(self) -> bool:
+        """Whether `refill` has something to do, mostly."""
+        return len(self._waiting) < REFILL_BELOW
+
+    def take(self, paces: Paces, at: float) -> Item | None:
+        """The next row to send at the loop's time `at`, or None. Suppressed addresses and expired offers end here."""
+        while not self.stopped:
+            item = self._next(paces, at)
+            if item is None:
+                return None
             if item.row.suppressed or item.row.email_key in self.suppressed:
                 self._set_aside(item, DeliveryStatus.SUPPRESSED, "the address is suppressed")
             elif self._expired():
@@ -112,6 +122,18 @@ class Job:
             else:
                 self.in_flight += 1
                 return item
+        return None
+
+    def _next(self, paces: Paces, at: float) -> Item | None:
+        """The first row whose provider may be written to; those before it are parked."""
+        if self._parked and (parked := self._parked.take(paces, at)) is not None:
+            return parked
+        while self._waiting:
+            item = self._waiting.popleft()
+            pace = paces.of(item.row.email_key)
+            if pace is None or pace.may_send(at):
+                return item
+            self._parked.put(paces.provider(item.row.email_key), item)
         return None
 
     def _expired(self) -> bool:
@@ -179,8 +201,12 @@ class Job:
                 return
             self._filling.result()
             self._filling = None
-        if not self.stopped and not self.exhausted and len(self._waiting) < REFILL_BELOW:
+        if self.stopped:
+            return
+        if not self.exhausted and self.runs_low:
             self._filling = asyncio.create_task(self._lease(wake))
+        elif (wanted := self._parked.to_read()) is not None:
+            self._filling = asyncio.create_task(self._read_again(*wanted, wake))
 
     async def _lease(self, wake: Callable[[], None]) -> None:
         try:
@@ -196,6 +222,22 @@ class Job:
         leased = _Range(lease_id, len(rows))
         self._ranges[lease_id] = leased
         self._waiting.extend(Item(self, row, leased) for row in rows)
+        wake()
+
+    async def _read_again(self, provider: str, numbers: dict[int, int], wake: Callable[[], None]) -> None:
+        """Rows of a provider that could not be kept whole: number -> lease."""
+        campaign_id, resend_id = self.key
+        try:
+            async with self.db.read() as tx:
+                rows = await deliveries.queued_among(tx, campaign_id, resend_id, list(numbers))
+        except StorageError as error:
+            log.warning("no rows can be read", reason=str(error))
+            await asyncio.sleep(1)
+            self._parked.fill(provider, 0, [])
+            return
+        ranges = {lease: self._ranges[lease] for lease in set(numbers.values()) if lease in self._ranges}
+        items = [Item(self, row, ranges[numbers[row.n]]) for row in rows if numbers[row.n] in ranges]
+        self._parked.fill(provider, len(numbers), items)
         wake()
 
     async def _take_range(self) -> tuple[list[Row], int]:
@@ -232,6 +274,7 @@ class Job:
     async def give_up_leases(self) -> None:
         """Return what was leased and not sent. Only when nothing is in flight and the ledger is flushed."""
         self._waiting.clear()
+        self._parked.clear()
         async with self.db.transaction() as tx:
             await leases.end(tx, list(self._ranges))
         self._ranges.clear()

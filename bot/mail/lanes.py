@@ -6,19 +6,21 @@ deliveries and not the campaign.
 """
 
 import asyncio
+from collections import deque
 from dataclasses import replace
 
 import structlog
 
 from bot.clock import now
-from bot.config import SendingSettings
+from bot.config import Settings
 from bot.errors import BotError
 from bot.mail.channel import Channel
 from bot.mail.connection import Endpoint, Lost
-from bot.mail.jobs import REFILL_BELOW, TRIES_MAX, Item, Job, unusable
+from bot.mail.jobs import TRIES_MAX, Item, Job, unusable
 from bot.mail.journal import Journal
 from bot.mail.ledger import Ledger
-from bot.mail.replies import Judgement, Stage, judge
+from bot.mail.pacing import Paces
+from bot.mail.replies import Judgement, Outcome, Stage, judge
 from bot.mail.transaction import Limits, Result
 from storage.deliveries import Ending
 from storage.models import Retry
@@ -32,6 +34,8 @@ _LOOK_EVERY = 0.25
 _TRIAL_EVERY = 3.0
 """Seconds between trials of a server that keeps failing."""
 _BACKOFF_FIRST, _BACKOFF_MAX = 0.2, 5.0
+_RECENT = 500
+"""Addresses remembered of what a server took, to know how much of it goes to which provider."""
 _CATCH_UP = 0.05
 """Seconds: what a limited lane may make up for when the loop was late. More would be a burst."""
 
@@ -43,7 +47,7 @@ class Lane:
         self,
         carrier: Carrier,
         endpoint: Endpoint,
-        settings: SendingSettings,
+        settings: Settings,
         ledger: Ledger,
         journal: Journal,
         free_slots: list[int],
@@ -52,7 +56,8 @@ class Lane:
         self.carrier = carrier
         self.jobs: list[Job] = []
         self._endpoint = endpoint
-        self._settings = settings
+        self._stop_after = settings.sending.stop_after_failures
+        self._paces = Paces(settings.providers)
         self._ledger = ledger
         self._journal = journal
         self._free_slots = free_slots
@@ -60,6 +65,9 @@ class Lane:
         self._loop = asyncio.get_running_loop()
         self._channels: list[Channel] = []
         self._turn = 0
+        self._taken = 0
+        self._flow = 0.0
+        self._recent: deque[str] = deque(maxlen=_RECENT)
         self._failures = 0
         self._backoff = _BACKOFF_FIRST
         self._connect_after = 0.0
@@ -69,6 +77,7 @@ class Lane:
         self._closing = False
         self._looking = False
         self._pacing: asyncio.TimerHandle | None = None
+        self._pacing_at = 0.0
         self._death: Exception | None = None
         self._goodbyes: set[asyncio.Task[None]] = set()
         self._tending = asyncio.create_task(self._tend())
@@ -173,6 +182,7 @@ class Lane:
         while True:
             await asyncio.sleep(_LOOK_EVERY)
             at = self._loop.time()
+            self._measure()
             for channel in self._channels:
                 if channel.connection is not None and (channel.rest(at) or channel.retired):
                     self._part_with(channel)
@@ -182,6 +192,13 @@ class Lane:
                 open_ones = [channel for channel in staying if channel.connection is not None]
                 self._trial = next(iter(open_ones + staying), None)
             self.wake()
+
+    def _measure(self) -> None:
+        """How many messages a second the server takes, smoothed over some seconds; and which paces have ended."""
+        self._flow += (self._taken / _LOOK_EVERY - self._flow) * _LOOK_EVERY / 2
+        self._taken = 0
+        for provider in self._paces.forget():
+            log.info("the provider takes mail at full pace again", server=self.carrier.name, provider=provider)
 
     def _part_with(self, channel: Channel) -> None:
         if channel.connection is not None and channel.connection.is_idle:
@@ -212,7 +229,7 @@ class Lane:
 
     @property
     def _tripped(self) -> bool:
-        return self._failures >= self._settings.stop_after_failures
+        return self._failures >= self._stop_after
 
     def _may_send(self) -> bool:
         return self.carrier.usable and self._ledger.may_send
@@ -227,41 +244,46 @@ class Lane:
             return None
         if self._tripped and self._trial is not channel:
             return None
-        if self.carrier.rate_per_second is None:
-            item = self._take()
-        else:
-            item = self._take_in_time(self.carrier.rate_per_second)
+        at = self._loop.time()
+        rate = self.carrier.rate_per_second
+        if rate is not None and at < self._next_send:
+            self._look_at(self._next_send)
+            return None
+        item = self._take(at)
         if item is not None:
             self._trial = None
+            if rate is not None:
+                self._next_send = max(self._next_send, at - _CATCH_UP) + 1 / rate
         return item
 
-    def _take(self) -> Item | None:
+    def _take(self, at: float) -> Item | None:
         jobs = self.jobs
+        paces = self._paces
         for _ in range(len(jobs)):
             self._turn = (self._turn + 1) % len(jobs)
             job = jobs[self._turn]
-            if job.rows < REFILL_BELOW:
+            if job.runs_low:
                 job.refill(self.wake)
-            while (item := job.take()) is not None:
+            while (item := job.take(paces, at)) is not None:
                 try:
                     item.body = job.compose(item.row)
                 except BotError as error:
                     job.settle(item, unusable(job.campaign_id, item, self.carrier.id, error))
                 else:
+                    if paces.limited and (pace := paces.of(item.row.email_key)) is not None:
+                        pace.sent(at)
                     return item
+        if (due := paces.next_at()) is not None and due > at:
+            self._look_at(due)
         return None
 
-    def _take_in_time(self, rate: int) -> Item | None:
-        """Within `rate` messages a second, over all connections of this lane."""
-        at = self._loop.time()
-        if at < self._next_send:
-            if self._pacing is None:
-                self._pacing = self._loop.call_at(self._next_send, self._in_time)
-            return None
-        item = self._take()
-        if item is not None:
-            self._next_send = max(self._next_send, at - _CATCH_UP) + 1 / rate
-        return item
+    def _look_at(self, at: float) -> None:
+        """Wake up at this time of the loop, because nothing may be taken before."""
+        if self._pacing is None or at < self._pacing_at:
+            if self._pacing is not None:
+                self._pacing.cancel()
+            self._pacing_at = at
+            self._pacing = self._loop.call_at(at, self._in_time)
 
     def _in_time(self) -> None:
         self._pacing = None
@@ -270,25 +292,16 @@ class Lane:
     def went_well(self, item: Item) -> None:
         """The server took a message."""
         self._failures = 0
+        self._taken += 1
+        self._recent.append(item.row.email_key)
+        if self._paces.limited and (pace := self._paces.of(item.row.email_key)) is not None:
+            pace.ended()
+            pace.took(self._loop.time())
         self._ledger.about(self.carrier.id).good()
         item.job.delivered(item, self.carrier.id)
 
     def settle(self, channel: Channel, item: Item, result: Result) -> None:
         """Any ending: back into the queue, or into the ledger."""
-        if result.withheld:
-            item.job.put_back(item)
-            return
-        if not result.sent and (result.reply is None or result.reply.code == 421):
-            # The session ended before this message's end: no verdict about the recipient. Nor about the server
-            # where the session had carried messages: many servers end a session after so many of them.
-            if channel.carried == 0:
-                self._failed(
-                    result.stage, result.reply.code if result.reply else None, result.text or str(result.reply)
-                )
-                item.tries += 1
-            if item.tries < TRIES_MAX:
-                item.job.put_back(item)
-                return
         judgement = judge(result.stage, result.reply)
         code = result.reply.code if result.reply else 0
         if result.sent:
@@ -296,9 +309,46 @@ class Lane:
         if judgement.blame == "nobody" and code == 250:
             self.went_well(item)
             return
+        if (pace := self._paces.of(item.row.email_key)) is not None:
+            pace.ended()
+        if result.withheld or self._once_more(channel, item, result, judgement):
+            item.job.put_back(item)
+            return
         self._note(item, result, judgement)
         ours = judgement.blame not in {"nobody", "recipient"}
         item.job.settle(item, self._ending(item, result, judgement), lost_by_us=ours)
+
+    def _once_more(self, channel: Channel, item: Item, result: Result, judgement: Judgement) -> bool:
+        """Whether this was no verdict about the recipient, so that the message waits again: a few times at most."""
+        if not result.sent and (result.reply is None or result.reply.code == 421):
+            # The session ended before this message's end. Nor is it a verdict about the server where the session
+            # had carried messages: many servers end a session after so many of them.
+            if channel.carried:
+                return True
+            self._failed(result.stage, result.reply.code if result.reply else None, result.text or str(result.reply))
+        elif judgement.outcome is Outcome.failed_temporary and judgement.blame == "sender" and self._is_well:
+            self._slow_down(item, str(result.reply))
+        else:
+            return False
+        item.tries += 1
+        return item.tries < TRIES_MAX
+
+    @property
+    def _is_well(self) -> bool:
+        """Whether the server takes messages at all."""
+        return self._taken > 0 or self._flow > 1
+
+    def _slow_down(self, item: Item, why: str) -> None:
+        """A provider put us off by its policy while the server takes the mail of others."""
+        provider = self._paces.provider(item.row.email_key)
+        known = sum(self._paces.provider(address) == provider for address in self._recent)
+        flow = max(self._flow, self._taken / _LOOK_EVERY) * known / max(len(self._recent), 1)
+        learned = self._paces.limited.get(provider)
+        pace = self._paces.put_off(item.row.email_key, self._loop.time(), flow, why[:REPLY_MAX])
+        if learned is None:
+            log.warning(
+                "the provider puts us off", server=self.carrier.name, provider=provider, rate=pace.rate, why=why
+            )
 
     def _note(self, item: Item, result: Result, judgement: Judgement) -> None:
         """What the ending says of the server and of the address."""
@@ -314,7 +364,7 @@ class Lane:
 
     def _failed(self, stage: Stage, code: int | None, text: str) -> None:
         self._failures += 1
-        if self._failures == self._settings.stop_after_failures:
+        if self._failures == self._stop_after:
             log.warning("the server keeps failing; only trials go to it", server=self.carrier.name, last=text)
             self._next_trial = self._loop.time() + _TRIAL_EVERY
         self._ledger.about(self.carrier.id).bad(stage, code, text[:REPLY_MAX])

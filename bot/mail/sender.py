@@ -222,7 +222,7 @@ class Sender:
             dot=timedelta(seconds=sending_settings.dot_timeout),
         )
         endpoint = await asyncio.to_thread(endpoint_of, carrier, self.settings)
-        return Lane(carrier, endpoint, sending_settings, self._ledger, self._journal, self._free_slots, limits)
+        return Lane(carrier, endpoint, self.settings, self._ledger, self._journal, self._free_slots, limits)
 
     async def _close_lane(self, server_id: int) -> None:
         await self._lanes.pop(server_id).close(_SETTLE_SECONDS)

@@ -16,13 +16,9 @@ import re
 from datetime import timedelta
 from typing import Any, Final, Protocol
 
+from bot.mail.reading import NotAReplyError, Replies
 from bot.mail.replies import Reply, Stage
 from bot.mail.transaction import Envelopes, Features, Limits, Result, clean, excerpt, read_reply
-
-MAX_LINE: Final = 2048
-"""Octets of one reply line; RFC 5321 4.5.3.1.5 allows 512, real servers exceed it."""
-MAX_LINES: Final = 100
-"""Lines of one reply."""
 
 # A message up to this size is written together with its end. Of a larger one the last octets wait until the
 # transport has taken the rest, so that a connection lost meanwhile certainly lacked them.
@@ -103,8 +99,7 @@ class Wire(asyncio.Protocol):
         self._reset_due = False
         self._paused = False
         self._reading = False
-        self._rest = b""
-        self._lines: list[bytes] = []
+        self._replies = Replies()
         transport.set_protocol(self)
         # Any unsent octet pauses us. (TLS transports compare with >=, so 0 would pause for ever.)
         transport.set_write_buffer_limits(high=1)
@@ -165,28 +160,28 @@ class Wire(asyncio.Protocol):
     # What the loop calls.
 
     def data_received(self, data: bytes) -> None:
-        """Cut the stream into lines; bounded, whatever the server sends."""
-        if self._step == _DOT and self._announced is not None and not self._rest and self._round.fullmatch(data):
+        """First what a server that takes everything sends, in one step; then whatever else it may be."""
+        if (
+            self._step == _DOT
+            and self._announced is not None
+            and not self._replies.rest
+            and self._round.fullmatch(data)
+        ):
             flying, self._flying = self._flying, None
             self._feed.delivered(flying)  # type: ignore[union-attr]  # a message under way has come from a feed
             self._send_text()
             return
-        if self._rest:
-            data = self._rest + data
-        start = 0
-        size = len(data)
         self._reading = True
-        while (end := data.find(b"\n", start)) >= 0:
-            line = data[start:end]
-            start = end + 1
-            self._take_line(line, more=start < size)
-            if self.why_closed and self._step != _QUIT:
-                return
+        try:
+            for lines, more in self._replies.cut(data):
+                self._take_reply(lines, more=more)
+                if self.why_closed and self._step != _QUIT:
+                    return
+        except NotAReplyError as error:
+            self._lose(str(error))
+            return
         self._reading = False
-        self._rest = data[start:]
-        if size - start > MAX_LINE:
-            self._lose(f"The server sent a reply line of more than {MAX_LINE} bytes.")
-        elif not self._rest:
+        if not self._replies.rest:
             # Only here: a reply that follows in the same piece must not be taken for one to what is asked now.
             self.go()
 
@@ -214,22 +209,6 @@ class Wire(asyncio.Protocol):
             self._send_end()
 
     # Replies.
-
-    def _take_line(self, line: bytes, *, more: bool) -> None:
-        mark = line[3:4]
-        if not 3 <= len(line) <= MAX_LINE or not line[:3].isdigit() or mark not in b" -\r":
-            self._lose(f"The server sent what is not an SMTP reply: {excerpt(line)}.")
-            return
-        lines = self._lines
-        if lines and lines[0][:3] != line[:3]:
-            self._lose(f"The server changed the code within one reply: {excerpt(line)}.")
-            return
-        lines.append(line)
-        if mark != b"-":
-            self._lines = []
-            self._take_reply(lines, more=more)
-        elif len(lines) >= MAX_LINES:
-            self._lose(f"The server sent a reply of more than {MAX_LINES} lines.")
 
     def _take_reply(self, lines: list[bytes], *, more: bool) -> None:
         step = self._step

@@ -9,9 +9,10 @@ from typing import NamedTuple
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.mail.reading import MAX_LINE, MAX_LINES
 from bot.mail.replies import Outcome, Reply, Stage, judge
 from bot.mail.transaction import Features, Limits, Result
-from bot.mail.wire import MAX_LINE, MAX_LINES, Wire
+from bot.mail.wire import Wire
 
 STEPS = Features()
 PIPELINED = Features(pipelining=True)
@@ -165,7 +166,7 @@ async def converse(features: Features, server: Server | Iterable[bytes], sizes: 
         for piece in pieces(answer, sizes or [len(answer)]):
             if not ear.closed:
                 wire.data_received(piece)
-            held = max(held, len(wire._rest) + sum(map(len, wire._lines)))
+            held = max(held, len(wire._replies.rest) + sum(map(len, wire._replies._lines)))
     found = Heard(letters, list(letters.endings), ear.heard, wire.why_closed, held)
     wire.abort()
     wire.connection_lost(None)
