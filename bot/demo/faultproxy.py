@@ -4,6 +4,7 @@
         proxy.delay = timedelta(milliseconds=20)   # round trip
         proxy.cut_after(2000, "up")                # in the middle of a message
         proxy.drop_replies_after_dot()             # the server takes it, the sender never hears
+        proxy.cut_each(map(Cut, range(2000)))      # one connection after the other, each an octet later
 
 Faults hold for the connections that are open and for new ones, until `heal()`.
 """
@@ -11,15 +12,24 @@ Faults hold for the connections that are open and for new ones, until `heal()`.
 import asyncio
 import socket
 import struct
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import timedelta
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal, NamedTuple, Self
 
 Direction = Literal["up", "down"]
 _CHUNK = 64 * 1024
 _QUEUE = 64
 _DOT = b"\r\n.\r\n"
+
+
+class Cut(NamedTuple):
+    """The end of a connection once exactly so many octets went in that direction: by RST, or in good order by FIN."""
+
+    octets: int
+    direction: Direction = "up"
+    reset: bool = True
 
 
 class FaultProxy:
@@ -30,11 +40,12 @@ class FaultProxy:
         self.host = listen_on
         self.port = 0
         self.delay = timedelta(0)
-        self.limits: dict[Direction, int] = {}
+        self.limits: dict[Direction, Cut] = {}
         self.deaf_after_dot = False
         self.flowing = asyncio.Event()
         self.flowing.set()
         self.octets: dict[Direction, int] = {"up": 0, "down": 0}
+        self._cuts: Iterator[Cut] = iter(())
         self._links: set[_Link] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
@@ -54,9 +65,13 @@ class FaultProxy:
         if self._server:
             await self._server.wait_closed()
 
-    def cut_after(self, octets: int, direction: Direction = "up") -> None:
-        """Lets exactly so many octets of each connection through in this direction, then resets both ends."""
-        self.limits[direction] = octets
+    def cut_after(self, octets: int, direction: Direction = "up", *, reset: bool = True) -> None:
+        """Lets exactly so many octets of each connection through in this direction, then ends it at both ends."""
+        self.limits[direction] = Cut(octets, direction, reset)
+
+    def cut_each(self, cuts: Iterable[Cut]) -> None:
+        """Each new connection takes the next of these; when there are none left, connections are honest."""
+        self._cuts = iter(cuts)
 
     def stall(self) -> None:
         """Nothing passes any more, and every connection stays open; `heal()` lets the rest through."""
@@ -78,6 +93,7 @@ class FaultProxy:
         """An honest line from now on, without delay."""
         self.delay = timedelta(0)
         self.limits.clear()
+        self._cuts = iter(())
         self.deaf_after_dot = False
         self.flowing.set()
 
@@ -91,7 +107,7 @@ class FaultProxy:
         except OSError:
             _reset(writer)
             return
-        link = _Link(self, writer, far_writer)
+        link = _Link(self, writer, far_writer, next(self._cuts, None))
         self._links.add(link)
         try:
             await link.run(reader, far_reader)
@@ -102,8 +118,11 @@ class FaultProxy:
 class _Link:
     """One connection through the proxy: two directions, each a reader, a queue and a writer."""
 
-    def __init__(self, proxy: FaultProxy, near: asyncio.StreamWriter, far: asyncio.StreamWriter) -> None:
+    def __init__(
+        self, proxy: FaultProxy, near: asyncio.StreamWriter, far: asyncio.StreamWriter, cut: Cut | None
+    ) -> None:
         self._proxy = proxy
+        self._cut = cut
         self._near = near
         self._far = far
         self._tail = b""
@@ -136,6 +155,10 @@ class _Link:
     def reset(self) -> None:
         _reset(self._near)
         _reset(self._far)
+        self._stop()
+
+    def _stop(self) -> None:
+        """Nothing more passes; both ends are closed when what passed has left."""
         for pump in self._pumps:
             pump.cancel()
 
@@ -174,8 +197,8 @@ class _Link:
                 return
 
     async def _pass(self, piece: bytes, writer: asyncio.StreamWriter, direction: Direction) -> bool:
-        limit = self._proxy.limits.get(direction)
-        allowed = piece if limit is None else piece[: max(0, limit - self._passed[direction])]
+        cut = self._cut if self._cut and self._cut.direction == direction else self._proxy.limits.get(direction)
+        allowed = piece if cut is None else piece[: max(0, cut.octets - self._passed[direction])]
         self._passed[direction] += len(allowed)
         self._proxy.octets[direction] += len(allowed)
         try:
@@ -184,8 +207,11 @@ class _Link:
         except OSError:
             self.reset()
             return False
-        if limit is not None and self._passed[direction] >= limit:
-            self.reset()
+        if cut is not None and self._passed[direction] >= cut.octets:
+            if cut.reset:
+                self.reset()
+            else:
+                self._stop()
             return False
         return True
 

@@ -6,10 +6,11 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from tests.bench import ack, latency, outbox, pause, peers, send
+from tests.bench import ack, kill, latency, outbox, pause, peers, send
 
 BENCHES: dict[str, Callable[[], Awaitable[dict[str, Any]]]] = {
     "ack": ack.run,
+    "kill": kill.run,
     "latency": latency.run,
     "outbox": outbox.run,
     "pause": pause.run,

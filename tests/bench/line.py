@@ -54,15 +54,19 @@ class _Delay:
 
 
 class _End(asyncio.Protocol):
-    """One end of a connection through the line; `other` is where its words come out."""
+    """One end of a connection through the line; what it hears comes out at `other`."""
 
     def __init__(self, delay: _Delay) -> None:
         self._delay = delay
+        self._waiting: list[bytes | None] = []
+        """What came through before this end was connected."""
         self.other: _End | None = None
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
+        for piece in self._waiting:
+            self.give(piece)
 
     def data_received(self, data: bytes) -> None:
         if self.other is not None:
@@ -82,16 +86,16 @@ class _End(asyncio.Protocol):
 
     def give(self, piece: bytes | None) -> None:
         """What has come through the line leaves here."""
-        if self.transport is None or self.transport.is_closing():
-            return
-        if piece is None:
+        if self.transport is None:
+            self._waiting.append(piece)
+        elif piece is None:
             self.transport.close()
-        else:
+        elif not self.transport.is_closing():
             self.transport.write(piece)
 
 
 class _Near(_End):
-    """The client's end: it calls the server, and reads nothing until that answers."""
+    """The client's end: it calls the server."""
 
     def __init__(self, delay: _Delay, port: int, calls: set[asyncio.Task[None]]) -> None:
         super().__init__(delay)
@@ -100,24 +104,17 @@ class _Near(_End):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        cast("asyncio.Transport", transport).pause_reading()
-        call = asyncio.create_task(self._call())
+        far = _End(self._delay)
+        self.other, far.other = far, self
+        call = asyncio.create_task(self._call(far))
         self._calls.add(call)
         call.add_done_callback(self._calls.discard)
 
-    async def _call(self) -> None:
-        near = cast("asyncio.Transport", self.transport)
-        far = _End(self._delay)
-        self.other, far.other = far, self
+    async def _call(self, far: _End) -> None:
         try:
             await asyncio.get_running_loop().create_connection(lambda: far, _HOST, self._port)
         except OSError:
-            near.abort()
-            return
-        if near.is_closing():
-            far.give(None)
-        else:
-            near.resume_reading()
+            cast("asyncio.Transport", self.transport).abort()
 
 
 async def _serve(port: int, seconds: float) -> None:

@@ -93,6 +93,36 @@ async def test_starttls_that_is_not_offered_is_told() -> None:
         assert "does not offer STARTTLS" in failure.text
 
 
+async def test_an_answer_to_ehlo_without_an_end_is_cut_off() -> None:
+    async with Relay() as relay:
+        await relay.behave(endless("ehlo"))
+        failure = await lost(plain(relay), Limits())
+        assert (failure.stage, failure.reply) == (Stage.ehlo, None)
+
+
+async def test_starttls_that_is_refused_is_told_with_its_reply(tmp_path: Path) -> None:
+    certificate = Certificate(tmp_path, "mx.example.com")
+    async with Relay(Profile(tls=certificate.server())) as relay:
+        await relay.behave(reply("starttls", 454, "4.7.0 TLS not available"))
+        failure = await lost(
+            Endpoint("127.0.0.1", relay.port, tls="starttls", context=certificate.client(), helo="x"),
+        )
+        assert (failure.stage, failure.reply) == (Stage.starttls, Reply(454, "4.7.0 TLS not available"))
+        assert relay.count == 0
+
+
+@pytest.mark.parametrize("tls", ["starttls", "tls"])
+@pytest.mark.parametrize(("days", "addresses"), [(-1, ("127.0.0.1",)), (30, ("127.0.0.2",))], ids=["expired", "name"])
+async def test_a_certificate_that_is_over_or_for_another_server_is_told(
+    tls: Encryption, days: int, addresses: tuple[str, ...], tmp_path: Path
+) -> None:
+    certificate = Certificate(tmp_path, "mx.example.com", days=days, addresses=addresses)
+    async with Relay(Profile(tls=certificate.server(), implicit_tls=tls == "tls")) as relay:
+        failure = await lost(Endpoint("127.0.0.1", relay.port, tls=tls, context=certificate.client(), helo="x"))
+        assert (failure.stage, failure.reply) == (Stage.starttls, None)
+        assert "certificate that cannot be trusted" in failure.text
+
+
 @pytest.mark.parametrize("tls", ["starttls", "tls"])
 async def test_a_certificate_that_is_not_trusted_is_told(tls: Encryption, tmp_path: Path) -> None:
     certificate = Certificate(tmp_path, "mx.example.com")
@@ -144,6 +174,15 @@ async def test_a_wrong_password_is_tried_once_and_told() -> None:
             Endpoint("127.0.0.1", relay.port, username="holdfast", password=SecretStr("s3cret"), helo="x")
         )
         assert (failure.stage, failure.reply) == (Stage.auth, Reply(535, "5.7.8 Wrong"))
+
+
+async def test_a_login_that_is_never_answered_is_left_in_time() -> None:
+    async with Relay(Profile(credentials={"holdfast": "s3cret"})) as relay:
+        await relay.behave(hang("auth"))
+        failure = await lost(
+            Endpoint("127.0.0.1", relay.port, username="holdfast", password=SecretStr("s3cret"), helo="x")
+        )
+        assert (failure.stage, failure.reply) == (Stage.auth, None)
 
 
 async def test_a_method_that_the_server_does_not_take_after_all_is_followed_by_another() -> None:

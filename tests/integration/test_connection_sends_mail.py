@@ -28,8 +28,10 @@ async def test_it_delivers_one_message_after_the_other(pipelining: bool) -> None
 
 
 @PIPELINING
-async def test_what_arrives_is_what_was_written_without_its_stuffing(pipelining: bool) -> None:
-    async with Relay(Profile(pipelining=pipelining, keep_bodies=True)) as relay, connected(relay.port) as connection:
+@pytest.mark.parametrize("chunking", [True, False], ids=["chunks", "dot"])
+async def test_what_arrives_is_what_was_written_without_its_stuffing(pipelining: bool, chunking: bool) -> None:
+    profile = Profile(pipelining=pipelining, chunking=chunking, keep_bodies=True)
+    async with Relay(profile) as relay, connected(relay.port) as connection:
         await send(connection)
         assert relay.messages[0].raw == BODY.replace(b"\r\n..", b"\r\n.")
 

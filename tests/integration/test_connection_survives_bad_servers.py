@@ -151,12 +151,13 @@ async def test_a_server_that_does_not_know_rset_is_left() -> None:
         assert (result.stage, result.reply, result.sent) == (Stage.mail, None, False)
 
 
-async def test_a_refusal_in_the_middle_of_a_large_text_is_told() -> None:
+@pytest.mark.parametrize("said", [Reply(552, "5.3.4 too big"), Reply(421, "4.3.2 Closing")])
+async def test_a_refusal_in_the_middle_of_a_large_text_is_told(said: Reply) -> None:
     body = b"Subject: big\r\n\r\n" + b"0123456789abcdef\r\n" * 1_000_000
-    turns = ((GROUP, b"250 ok\r\n250 ok\r\n354 go\r\n"), (b"Subject: big\r\n", b"552 5.3.4 too big\r\n"))
+    turns = ((GROUP, b"250 ok\r\n250 ok\r\n354 go\r\n"), (b"Subject: big\r\n", f"{said}\r\n".encode()))
     async with scripted(*turns) as server, connected(server.port) as connection:
         result = await send(connection, body=body)
-        assert result.reply == Reply(552, "5.3.4 too big")
+        assert result.reply == said
         assert result.stage in {Stage.body, Stage.dot}
 
 

@@ -30,6 +30,7 @@ class Profile:
 
     name: str = "relay"
     pipelining: bool = True
+    chunking: bool = False
     smtputf8: bool = True
     size: int = 35 * 1024 * 1024
     tls: ssl.SSLContext | None = None

@@ -11,6 +11,7 @@ from bot.demo.relays.line import Line, lines_of
 
 _PATH = re.compile(rb"^(?:FROM|TO):[ ]?<([^<>\s]*)>((?:[ ]+[^ ]+)*)[ ]*$", re.IGNORECASE)
 _LINE_LIMIT = 4096
+_CHUNK = re.compile(rb"^(\d{1,10})(?:[ ]+(LAST))?$", re.IGNORECASE)
 _RECIPIENT_LIMIT = 1000
 
 _OK = b"250 2.0.0 OK\r\n"
@@ -30,9 +31,12 @@ class Session(Line):
         self._greeted = False
         self._in_body = self._body_begun = self._oversized = False
         self._scanned = 0
+        self._chunk: tuple[int, bool] | None = None
         self._forget_message()
 
     def _take(self) -> bool:
+        if self._chunk:
+            return self._take_chunk(*self._chunk)
         return self._take_body() if self._in_body else self._take_line()
 
     def _start_over(self) -> None:
@@ -58,11 +62,31 @@ class Session(Line):
         self._at(stage, lambda: handler(self, argument.strip()), concerned)
         return True
 
+    def _take_chunk(self, size: int, last: bool) -> bool:
+        """RFC 3030: what is announced comes, whether it is wanted or not; then it is answered."""
+        if not self._body_begun and self._buffer:
+            return self._begin_body()
+        if len(self._buffer) < size:
+            return False
+        self._chunk = None
+        self._text += self._buffer[:size]
+        del self._buffer[:size]
+        if not self._recipients:
+            self._say(b"503 5.5.1 No valid recipients\r\n")
+        elif last:
+            self._end_message(bytes(self._text))
+        else:
+            self._say(_OK)
+        return True
+
+    def _begin_body(self) -> bool:
+        self._body_begun = True
+        self._at("body", lambda: None, self._recipients)
+        return not self._held
+
     def _take_body(self) -> bool:
         if not self._body_begun and self._buffer:
-            self._body_begun = True
-            self._at("body", lambda: None, self._recipients)
-            return not self._held
+            return self._begin_body()
         if not self._oversized and self._buffer.startswith(b".\r\n"):
             return self._end_body(b"", 3)
         end = self._buffer.find(b"\r\n.\r\n", max(0, self._scanned - 4))
@@ -79,6 +103,10 @@ class Session(Line):
         body = stuffed[1:] if stuffed.startswith(b".") else stuffed
         if b"\r\n." in body:
             body = body.replace(b"\r\n.", b"\r\n")
+        self._end_message(body)
+        return True
+
+    def _end_message(self, body: bytes) -> None:
         recipients = tuple(self._recipients)
         fault = self._desk.faults.strike("dot", recipients) if self._desk.faults else None
         answer = self._accept(body) if fault is None or fault.accepted else b""
@@ -87,7 +115,6 @@ class Session(Line):
             self._say(answer)
         else:
             self._undergo(fault, lambda: self._say(answer))
-        return True
 
     def _accept(self, body: bytes) -> bytes:
         if self._oversized or len(body) > self._profile.size:
@@ -102,6 +129,7 @@ class Session(Line):
         self._sender: str | None = None
         self._recipients: list[str] = []
         self._utf8 = False
+        self._text = bytearray()
         self._in_body = self._body_begun = self._oversized = False
         self._scanned = 0
 
@@ -124,6 +152,7 @@ class Session(Line):
         profile = self._profile
         offers = [profile.name, "8BITMIME", "ENHANCEDSTATUSCODES", f"SIZE {profile.size}"]
         offers += ["PIPELINING"] if profile.pipelining else []
+        offers += ["CHUNKING"] if profile.chunking else []
         offers += ["SMTPUTF8"] if profile.smtputf8 else []
         offers += ["AUTH PLAIN LOGIN"] if profile.credentials and self._may_authenticate() else []
         # STARTTLS comes last: one monitor reads no further than the mark "250-" and misses it there.
@@ -230,6 +259,13 @@ class Session(Line):
             self._in_body = True
             self._say(_GO_AHEAD)
 
+    def _bdat(self, argument: bytes) -> None:
+        chunk = _CHUNK.match(argument) if self._profile.chunking else None
+        if chunk is None:
+            self._say(b"501 5.5.4 BDAT <size> [LAST]\r\n")
+        else:
+            self._chunk = int(chunk[1]), chunk[2] is not None
+
     def _rset(self, _argument: bytes) -> None:
         self._forget_message()
         self._say(_OK)
@@ -255,6 +291,7 @@ class Session(Line):
         b"MAIL": ("mail", _mail),
         b"RCPT": ("rcpt", _rcpt),
         b"DATA": ("data", _data),
+        b"BDAT": ("bdat", _bdat),
         b"RSET": ("rset", _rset),
         b"NOOP": ("noop", _noop),
         b"VRFY": ("vrfy", _vrfy),
