@@ -1,6 +1,7 @@
 """The database: SQLite in one file, or PostgreSQL by a URL. The only place where connections are made."""
 
 import asyncio
+import contextlib
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Coroutine
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import URL, Connection, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from storage.errors import StorageError
 from storage.turns import Turns
@@ -23,6 +24,7 @@ Tx = AsyncSession
 """An open transaction. Callers outside this package only pass it on."""
 
 BUSY_TIMEOUT_MS = 5_000
+_LAST_LOOKS = 5.0  # seconds until a connection that is in use is given up at the end
 # Without these a server that is cut off without a word is waited for a quarter of an hour, and everybody with it:
 # https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS (milliseconds, otherwise seconds)
 _LINE = {
@@ -171,8 +173,19 @@ class Database:
             raise explain(error) from error
 
     async def close(self) -> None:
+        """When those who still use a connection are done, or after a while: one that comes back later is never closed.
+        Some look on although whoever asked is gone, since others may wait for the same look.
+        """
         # Shielded, so that a cancelled caller leaves no open connection behind.
-        await asyncio.shield(self._engine.dispose())
+        await asyncio.shield(self._close())
+
+    async def _close(self) -> None:
+        pool = self._engine.pool
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_LOOKS):
+                while isinstance(pool, QueuePool) and pool.checkedout():  # noqa: ASYNC110  a pool has no event
+                    await asyncio.sleep(0.01)
+        await self._engine.dispose()
         if self._turns is not None:
             self._turns.close()
 
