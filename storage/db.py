@@ -1,29 +1,30 @@
 """The database: SQLite in one file, or PostgreSQL by a URL. The only place where connections are made."""
 
 import asyncio
+import contextlib
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from storage.errors import StorageError
 from storage.turns import Turns
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 Tx = AsyncSession
 """An open transaction. Callers outside this package only pass it on."""
 
 BUSY_TIMEOUT_MS = 5_000
+_LAST_LOOKS = 5.0  # seconds until a connection that is in use is given up at the end
 # Without these a server that is cut off without a word is waited for a quarter of an hour, and everybody with it:
 # https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS (milliseconds, otherwise seconds)
 LINE = {
@@ -167,13 +168,24 @@ class Database:
         """The revision of the tables as they are; None when there are none. Raises StorageError."""
         try:
             async with self._engine.connect() as connection:
-                return await connection.run_sync(lambda c: MigrationContext.configure(c).get_current_revision())
+                return await connection.run_sync(_revision)
         except (OperationalError, DBAPIError) as error:
             raise explain(error) from error
 
     async def close(self) -> None:
+        """When those who still use a connection are done, or after a while: one that comes back later is never closed.
+        Some look on although whoever asked is gone, since others may wait for the same look.
+        """
         # Shielded, so that a cancelled caller leaves no open connection behind.
-        await asyncio.shield(self._engine.dispose())
+        await asyncio.shield(self._close())
+
+    async def _close(self) -> None:
+        pool = self._engine.pool
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_LOOKS):
+                while isinstance(pool, QueuePool) and pool.checkedout():  # noqa: ASYNC110  a pool has no event
+                    await asyncio.sleep(0.01)
+        await self._engine.dispose()
         if self._turns is not None:
             self._turns.close()
 
@@ -231,23 +243,39 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql(connection.get_execution_options().get("holdfast_begin", "BEGIN"))
 
 
-def alembic_config() -> Config:
+# Alembic is loaded by those who look at the shape of the tables: the sender, which has to be back soon, never does.
+
+
+def alembic_config() -> "Config":
+    from alembic.config import Config  # noqa: PLC0415
+
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     return config
 
 
 def head_revision() -> str:
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
+
     head = ScriptDirectory.from_config(alembic_config()).get_current_head()
     if head is None:
         raise RuntimeError("no migrations were shipped")
     return head
 
 
+def _revision(connection: Connection) -> str | None:
+    from alembic.runtime.migration import MigrationContext  # noqa: PLC0415
+
+    return MigrationContext.configure(connection).get_current_revision()
+
+
 def _upgrade(connection: Connection) -> tuple[str | None, str]:
+    from alembic import command  # noqa: PLC0415
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
+
     config = alembic_config()
     config.attributes["connection"] = connection
-    before = MigrationContext.configure(connection).get_current_revision()
+    before = _revision(connection)
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     if before is not None and before not in known:
         raise StorageError(

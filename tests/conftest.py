@@ -19,6 +19,12 @@ hypothesis.settings.register_profile("holdfast", deadline=None)
 hypothesis.settings.load_profile("holdfast")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Two more than there are processors: a story waits for half of its time, for a relay or for Slack."""
+    return (os.cpu_count() or 1) + 2
+
+
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty, migrated SQLite file that each test copies."""
@@ -47,7 +53,8 @@ def postgres_admin() -> Iterator[str]:
         server = get_server(folder, cleanup_mode="stop")
         with psycopg.connect(server.get_uri(), autocommit=True) as connection:
             # Nothing of it outlives the tests, so nothing of it has to outlive a power cut.
-            for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+            # The daemon would look into templates that are being cloned; bloated databases are dropped anyway.
+            for setting in ("fsync", "synchronous_commit", "full_page_writes", "autovacuum"):
                 connection.execute(f"ALTER SYSTEM SET {setting} = off")
             connection.execute("SELECT pg_reload_conf()")
         try:
@@ -57,7 +64,7 @@ def postgres_admin() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def postgres_databases(postgres_admin: str) -> Databases:
+def postgres_databases(postgres_admin: str) -> Iterator[Databases]:
     """Empty, migrated databases on that server."""
     import asyncio
 
@@ -70,7 +77,9 @@ def postgres_databases(postgres_admin: str) -> Databases:
         await database.close()
 
     asyncio.run(make())
-    return Databases(postgres_admin, template, f"holdfast_test_{os.getpid()}")
+    databases = Databases(postgres_admin, template, f"holdfast_test_{os.getpid()}")
+    yield databases
+    databases.close()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

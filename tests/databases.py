@@ -1,7 +1,8 @@
 """PostgreSQL for the tests: one server, and empty databases that they take turns with.
 
 A database that a test used is emptied and used again: cloning one for each of a thousand tests, and deleting a thousand
-at the end, cost more than the tests.
+at the end, cost more than the tests. Each is emptied over a connection of its own that stays open: a new one has to
+learn all tables first, which takes three times as long as emptying them.
 """
 
 import time
@@ -28,7 +29,16 @@ SELECT md5(string_agg(line, ';' ORDER BY line)) FROM (
     UNION ALL SELECT format('revision %s', version_num) FROM alembic_version
 ) AS lines
 """
-
+_EMPTY = """
+DO $$ DECLARE each text; BEGIN
+    FOR each IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version' LOOP
+        EXECUTE format('DELETE FROM %I', each);
+    END LOOP;
+    FOR each IN SELECT sequencename FROM pg_sequences WHERE schemaname = 'public' AND last_value IS NOT NULL LOOP
+        EXECUTE format('ALTER SEQUENCE %I RESTART', each);
+    END LOOP;
+END $$
+"""
 _SIZE = "SELECT pg_database_size(current_database())"
 # What the planner believes of tables as they were would be wrong for the next test.
 _ANALYZED = "SELECT count(*) FROM pg_stats WHERE schemaname = 'public'"
@@ -42,6 +52,7 @@ class Databases:
     template: str
     prefix: str
     _free: list[str] = field(default_factory=list)
+    _lines: dict[str, psycopg.Connection] = field(default_factory=dict)
     _made: int = 0
     _shape: str | None = None
     _size: int = 0
@@ -60,24 +71,26 @@ class Databases:
         if self._emptied(name):
             self._free.append(name)
             return
+        self._lines.pop(name).close()
         with psycopg.connect(self.admin, autocommit=True) as connection:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
+    def close(self) -> None:
+        for line in self._lines.values():
+            line.close()
+
     def _emptied(self, name: str) -> bool:
-        with psycopg.connect(url_of(self.admin, name), autocommit=True) as connection:
-            connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
-            if self._changed(connection):
-                return False
-            connection.execute("SET session_replication_role = replica")  # in any order, whatever refers to what
-            for table in _names(connection, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"):
-                if table != "alembic_version":
-                    connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table)))
-            used = "SELECT sequencename FROM pg_sequences WHERE schemaname = 'public' AND last_value IS NOT NULL"
-            for sequence in _names(connection, used):
-                connection.execute(sql.SQL("ALTER SEQUENCE {} RESTART").format(sql.Identifier(sequence)))
+        if name not in self._lines:
+            self._lines[name] = psycopg.connect(url_of(self.admin, name), autocommit=True)
+            self._lines[name].execute("SET session_replication_role = replica")  # in any order, whatever refers to what
+        line = self._lines[name]
+        line.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        if self._changed(line):
+            return False
+        line.execute(_EMPTY)
         return True
 
     def _changed(self, connection: psycopg.Connection) -> bool:
@@ -116,7 +129,3 @@ def _one(connection: psycopg.Connection, query: str) -> str:
     row = connection.execute(query).fetchone()
     assert row is not None
     return str(row[0])
-
-
-def _names(connection: psycopg.Connection, query: str) -> list[str]:
-    return [row[0] for row in connection.execute(query).fetchall()]

@@ -172,9 +172,10 @@ class HomeTabs:
     async def _due(self) -> list[_Due]:
         """The tabs that do not show what they should, those that were used last first."""
         self._looked_at = moment()
+        on_their_way = frozenset(self._publishing)  # may arrive during the look, which still says that they have not
         async with self._db.read() as tx:
             used = await homes.used_since(tx, now() - self._timing.lately)
-        free = [tab for tab in used if self._is_free(tab)]
+        free = [tab for tab in used if _key(tab) not in on_their_way and self._is_free(tab)]
         if not free:
             return []
         await self._learn_roles()
@@ -183,10 +184,9 @@ class HomeTabs:
         return [each for each in drawn if each.look != each.tab.shown or _key(each.tab) in self._astray]
 
     def _is_free(self, tab: HomeTab) -> bool:
-        """It can be published: Holdfast is installed there, Slack answers, and nothing is on its way to it."""
+        """It can be published: Holdfast is installed there, and Slack answers."""
         installed = self._workspaces.quiet_of(tab.team_id) is not None
-        waits = self._roads.to(tab.team_id).is_shut or _key(tab) in self._publishing
-        return installed and not waits and not self._is_left_out(tab)
+        return installed and not self._roads.to(tab.team_id).is_shut and not self._is_left_out(tab)
 
     async def _learn_roles(self) -> None:
         """Buttons are for those who may press them now, whoever changed that and wherever."""

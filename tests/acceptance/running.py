@@ -27,8 +27,9 @@ from bot.slack.pace import Pace
 from storage.db import Database
 from storage.models import Worker
 
-PATIENCE = 20.0
-"""Seconds until something that should be seen counts as missing; machines are slow at times."""
+PATIENCE = 60.0
+"""Seconds until something that should be seen counts as missing; machines are slow at times, and a story that goes well
+waits for none of it."""
 
 
 class Running:

@@ -135,6 +135,25 @@ async def test_a_caller_cancelled_at_any_moment_breaks_no_connection(
         await tx.execute(text("UPDATE suppressions SET reason = reason"))
 
 
+async def test_closing_waits_for_who_still_looks(database_url: str) -> None:
+    database = Database(database_url)
+    begun, on = asyncio.Event(), asyncio.Event()
+
+    async def look() -> object:
+        async with database.read() as tx:
+            await tx.execute(text("SELECT 1"))
+            begun.set()
+            await on.wait()
+            return await tx.scalar(text("SELECT 2"))
+
+    looking = asyncio.create_task(look())
+    await begun.wait()
+    asyncio.get_running_loop().call_later(0.05, on.set)
+    await database.close()
+    assert looking.done()
+    assert looking.result() == 2
+
+
 async def _look_and_write(db: Database, number: int) -> None:
     async with db.read() as tx:
         await tx.execute(text("SELECT 1"))

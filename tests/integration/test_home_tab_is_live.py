@@ -1,14 +1,18 @@
 """A home tab shows what is going on, changes with it, and is left alone when nothing changed."""
 
+import asyncio
 import time
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 
+import pytest
 import time_machine
 
 from bot.clock import now
-from storage.db import Database
-from storage.models import Campaign, CampaignState, Server
+from storage import homes
+from storage.db import Database, Tx
+from storage.models import Campaign, CampaignState, HomeTab, Server
 from tests.integration.home_support import showing, workspace
 from tests.seeds import add_campaign, add_server
 
@@ -39,6 +43,24 @@ async def test_nothing_is_given_to_slack_again_while_nothing_changes(db: Databas
         async with db.transaction() as tx:  # another process probes
             row = await tx.get_one(Server, server)
             row.last_probe_at, row.last_ms = now(), 17
+        await here.beats()
+
+        assert here.published() == 1
+
+
+async def test_a_tab_that_arrives_during_a_slow_look_is_not_given_again(
+    db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def slowly(tx: Tx, since: datetime) -> Sequence[HomeTab]:
+        used = await used_since(tx, since)
+        await asyncio.sleep(0.1)  # what was on its way when it began has arrived before its end
+        return used
+
+    used_since = homes.used_since
+    monkeypatch.setattr(homes, "used_since", slowly)
+    async with workspace(db, tmp_path) as here:
+        await here.open(here.maria)
+        await here.settled()
         await here.beats()
 
         assert here.published() == 1

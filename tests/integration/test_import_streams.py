@@ -45,5 +45,5 @@ async def test_memory_does_not_grow_with_the_rows(db: Database, tmp_path: Path) 
     importing = Importing(db, settings, Access(settings.roles, []))
     await peak_while_importing(importing, tmp_path, 1_000)  # what is loaded and compiled once
     small = await peak_while_importing(importing, tmp_path, 5_000)
-    large = await peak_while_importing(importing, tmp_path, 50_000)
-    assert large < small + 1_000_000, (small, large)
+    large = await peak_while_importing(importing, tmp_path, 25_000)
+    assert large < small + 1_000_000, (small, large)  # an address alone is more than 50 octets in Python

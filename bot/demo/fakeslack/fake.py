@@ -230,7 +230,7 @@ class FakeSlack(People):
     async def wait_until(
         self,
         check: Callable[[], Any],
-        timeout: float = 10,  # noqa: ASYNC109  asyncio.timeout could not say what was there instead
+        timeout: float = 30,  # noqa: ASYNC109  asyncio.timeout could not say what was there instead
         *,
         what: str = "",
     ) -> Any:
@@ -238,7 +238,7 @@ class FakeSlack(People):
         wanted = what or "what was waited for"
         return await self.workspace.until(check, timeout, lambda: f"Slack never saw {wanted}.{self._trouble()}")
 
-    async def wait_for_socket(self, timeout: float = 10) -> None:  # noqa: ASYNC109  as in wait_until
+    async def wait_for_socket(self, timeout: float = 30) -> None:  # noqa: ASYNC109  as in wait_until
         """Wait until the app has opened a Socket Mode connection."""
         await self.wait_until(lambda: self.open_sockets, timeout, what="an open socket")
 
@@ -246,7 +246,7 @@ class FakeSlack(People):
         self,
         channel: Channel,
         containing: str = "",
-        timeout: float = 10,  # noqa: ASYNC109  as in wait_until
+        timeout: float = 30,  # noqa: ASYNC109  as in wait_until
         *,
         thread_of: Message | None = None,
         after: Message | None = None,
@@ -269,7 +269,7 @@ class FakeSlack(People):
         self,
         delivery: Delivery,
         containing: str = "",
-        timeout: float = 10,  # noqa: ASYNC109  as in wait_until
+        timeout: float = 30,  # noqa: ASYNC109  as in wait_until
     ) -> Message:
         """Wait for an answer to this command or click, in the body of its ack or on its response URL."""
 
