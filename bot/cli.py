@@ -13,12 +13,10 @@ import structlog
 import typer
 import uvloop
 
-from bot import logs, terminal
+from bot import logs
 from bot.access import Actor
 from bot.config import Settings, load_settings
 from bot.errors import SHOWABLE, BadInputError, SettingsError
-from bot.mail.worker import run_worker
-from bot.services.audit import is_reserved
 from bot.services.words import in_utc
 
 app = typer.Typer(
@@ -41,7 +39,7 @@ Zone = Annotated[
 @app.command()
 def run() -> None:
     """Run the bot until SIGTERM or Ctrl-C: Slack, the monitor, the schedule and the sender."""
-    # Loads Slack's SDK, which the other commands do without.
+    # A command loads only what it needs: half of a start is loading, and the sender is started again in an outage.
     from bot.app import Bot  # noqa: PLC0415
     from bot.memory import keep_for_good  # noqa: PLC0415
 
@@ -62,6 +60,8 @@ def worker(
     parent: Annotated[int | None, typer.Option(help="Stop when this process is no longer the parent.")] = None,
 ) -> None:
     """Send what the database says is to be sent. `holdfast run` starts it."""
+    from bot.mail.worker import run_worker  # noqa: PLC0415  # as in `run`
+
     run_worker(_settings(logging=True), parent)
 
 
@@ -111,6 +111,8 @@ def do(
     zone: Zone = None,
 ) -> None:
     """Run any command without Slack, for example: holdfast do "/campaign pause spring-sale" --as Maria"""
+    from bot import terminal  # noqa: PLC0415  # as in `run`
+
     settings = _settings()
     shown = asyncio.run(terminal.do(settings, _actor(name, zone), " ".join(line), ansi=sys.stdout.isatty()))
     print(shown.text)  # noqa: T201  # the answer of the command
@@ -128,6 +130,8 @@ def audit(
     zone: Zone = None,
 ) -> None:
     """Who did what, when, on what and from where. For example: holdfast audit campaign --since yesterday --csv a.csv"""
+    from bot import terminal  # noqa: PLC0415  # as in `run`
+
     settings, actor = _settings(), _actor(name, zone)
     line = " ".join([*(words or []), *(["since", since] if since else [])])
     if csv is None:
@@ -148,6 +152,7 @@ def check(
 
     Ends with 0 when all is well, 1 when something is to be put right, 2 for a wrong setting.
     """
+    from bot import terminal  # noqa: PLC0415  # as in `run`
     from bot.slack.doctor import examine  # noqa: PLC0415  # as in `run`
 
     try:
@@ -163,6 +168,8 @@ def page(
     test: Annotated[bool, typer.Option("--test", help="Send a test page, and say what became of it.")] = False,
 ) -> None:
     """Try the roads by which people are paged while Slack is away: holdfast page --test"""
+    from bot import terminal  # noqa: PLC0415  # as in `run`
+
     if not test:
         raise BadInputError("Holdfast pages people by itself when Slack is away. To try it: holdfast page --test")
     raise typer.Exit(terminal.report(asyncio.run(terminal.page_test(_settings()))))
@@ -171,6 +178,8 @@ def page(
 @app.command()
 def migrate() -> None:
     """Bring the tables of the database to this version's shape. `holdfast run` does so by itself."""
+    from bot import terminal  # noqa: PLC0415  # as in `run`
+
     print(asyncio.run(terminal.migrate(_settings())))  # noqa: T201  # the answer of the command
 
 
@@ -202,6 +211,8 @@ def import_(
     Or from templates with the columns as fields: holdfast import spring-sale recipients.csv --html sale.html
     --subject "Hello {{ name }}" --from "Shop <shop@example.com>"
     """
+    from bot import terminal  # noqa: PLC0415  # as in `run`
+
     *message, recipients = files
     if len(message) > 1:
         raise BadInputError(
@@ -232,6 +243,8 @@ def notice(
     zone: Zone = None,
 ) -> None:
     """Draft a notice to the people in a CSV. Nothing is sent before /notice send and a second person's approval."""
+    from bot import terminal  # noqa: PLC0415  # as in `run`
+
     shown = asyncio.run(
         terminal.draft_notice(_settings(), _actor(name, zone), text, csv, subject, ansi=sys.stdout.isatty())
     )
@@ -268,6 +281,9 @@ def _settings(*, logging: bool = False) -> Settings:
 
 
 def _actor(name: str | None, zone: str | None) -> Actor:
+    from bot import terminal  # noqa: PLC0415  # as in `run`
+    from bot.services.audit import is_reserved  # noqa: PLC0415  # as in `run`
+
     who = (name if name is not None else _user()).strip()
     if not who or not who.isprintable():
         raise BadInputError("--as needs a name: holdfast do LINE --as Maria")

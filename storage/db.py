@@ -6,12 +6,8 @@ import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
@@ -19,6 +15,9 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from storage.errors import StorageError
 from storage.turns import Turns
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 Tx = AsyncSession
 """An open transaction. Callers outside this package only pass it on."""
@@ -167,7 +166,7 @@ class Database:
         """The revision of the tables as they are; None when there are none. Raises StorageError."""
         try:
             async with self._engine.connect() as connection:
-                return await connection.run_sync(lambda c: MigrationContext.configure(c).get_current_revision())
+                return await connection.run_sync(_revision)
         except (OperationalError, DBAPIError) as error:
             raise explain(error) from error
 
@@ -231,23 +230,39 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql(connection.get_execution_options().get("holdfast_begin", "BEGIN"))
 
 
-def alembic_config() -> Config:
+# Alembic is loaded by those who look at the shape of the tables: the sender, which has to be back soon, never does.
+
+
+def alembic_config() -> "Config":
+    from alembic.config import Config  # noqa: PLC0415
+
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     return config
 
 
 def head_revision() -> str:
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
+
     head = ScriptDirectory.from_config(alembic_config()).get_current_head()
     if head is None:
         raise RuntimeError("no migrations were shipped")
     return head
 
 
+def _revision(connection: Connection) -> str | None:
+    from alembic.runtime.migration import MigrationContext  # noqa: PLC0415
+
+    return MigrationContext.configure(connection).get_current_revision()
+
+
 def _upgrade(connection: Connection) -> tuple[str | None, str]:
+    from alembic import command  # noqa: PLC0415
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
+
     config = alembic_config()
     config.attributes["connection"] = connection
-    before = MigrationContext.configure(connection).get_current_revision()
+    before = _revision(connection)
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     if before is not None and before not in known:
         raise StorageError(

@@ -8,9 +8,6 @@ from email import message_from_bytes
 from email.message import EmailMessage
 from typing import Final
 
-from inscriptis import get_text  # type: ignore[import-untyped]  # inscriptis ships no types
-from inscriptis.model.config import ParserConfig  # type: ignore[import-untyped]  # the same
-
 from bot.errors import BadInputError
 from bot.mail.addresses import normalise_address, shown
 from bot.mail.composing_encoding import (
@@ -303,6 +300,10 @@ def _with_text(part: Part, html: TextPart, text: TextPart) -> Part:
 def _text_of(html: str) -> str | None:
     """The HTML as text with the same fields; None when nothing is left or a tag lost its other half."""
     masked, tags = mask_tags(html)
+    # Loaded here, as it is slow to load and few campaigns need it; inscriptis ships no types.
+    from inscriptis import get_text  # type: ignore[import-untyped]  # noqa: PLC0415
+    from inscriptis.model.config import ParserConfig  # type: ignore[import-untyped]  # noqa: PLC0415
+
     text = str(get_text(masked, ParserConfig(display_links=True))).strip()
     for token, tag in tags.items():
         text = text.replace(token, tag)
