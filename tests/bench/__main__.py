@@ -6,9 +6,15 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from tests.bench import ack, outbox, send
+from tests.bench import ack, memory, outbox, plan, send
 
-BENCHES: dict[str, Callable[[], Awaitable[dict[str, Any]]]] = {"ack": ack.run, "outbox": outbox.run, "send": send.run}
+BENCHES: dict[str, Callable[[], Awaitable[dict[str, Any]]]] = {
+    "ack": ack.run,
+    "memory": memory.run,
+    "outbox": outbox.run,
+    "plan": plan.run,
+    "send": send.run,
+}
 
 
 def main() -> None:
