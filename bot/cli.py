@@ -277,6 +277,8 @@ def reconcile(
 
     For example: holdfast reconcile /var/log/mail.log /var/log/mail.log.1 --server primary
     """
+    from bot import terminal  # noqa: PLC0415  # as in `run`
+
     said = asyncio.run(terminal.reconcile(_settings(), _actor(name, zone), logs, server))
     print(said)  # noqa: T201  # the answer of the command
 
@@ -292,6 +294,8 @@ def bounce(
 
     Ends with 75 when it could not be done now, so that the mail server tries again.
     """
+    from bot import terminal  # noqa: PLC0415  # as in `run`
+
     try:
         said = asyncio.run(terminal.take_bounces(_settings(), paths or [Path("-")]))
     except SHOWABLE as error:

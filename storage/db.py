@@ -25,6 +25,7 @@ Tx = AsyncSession
 
 BUSY_TIMEOUT_MS = 5_000
 _LAST_LOOKS = 5.0  # seconds until a connection that is in use is given up at the end
+CACHE_KIB = 16_000
 # Without these a server that is cut off without a word is waited for a quarter of an hour, and everybody with it:
 # https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS (milliseconds, otherwise seconds)
 LINE = {
@@ -41,15 +42,17 @@ class Database:
     """One engine, two ways in: `transaction()` to write, `read()` to look.
 
     On SQLite a writer begins with BEGIN IMMEDIATE, so two writers wait for each other instead of failing in the
-    middle. No await on the network belongs inside a transaction.
+    middle. No await on the network belongs inside a transaction. `cache_kib` is what each connection to SQLite may keep
+    of the file in memory.
     """
 
-    def __init__(self, url: str, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> None:
+    def __init__(self, url: str, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS, cache_kib: int = CACHE_KIB) -> None:
         parsed = _parsed(url)
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
         driver = "sqlite+aiosqlite" if self.is_sqlite else "postgresql+psycopg"
         self.url = parsed.set(drivername=driver)
         self._busy_timeout_ms = busy_timeout_ms
+        self._cache_kib = cache_kib
         in_file = self.is_sqlite and self.url.database not in {None, "", ":memory:"}
         self._turns = Turns(Path(self.url.database or "")) if in_file else None
         self._engine = self._create_engine()
@@ -74,7 +77,7 @@ class Database:
             f"busy_timeout = {self._busy_timeout_ms}",
             "synchronous = NORMAL",
             "foreign_keys = ON",
-            "cache_size = -16000",
+            f"cache_size = -{self._cache_kib}",
         ):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()

@@ -54,7 +54,7 @@ async def first_lost(tx: Tx, server_id: int, since: datetime) -> datetime | None
         select(func.min(Delivery.changed_at)).where(
             Delivery.server_id == server_id,
             Delivery.changed_at >= since,
-            Delivery.status.in_(FAILED),
+            FAILED,
             Delivery.retry != Retry.NEVER,
             Delivery.outage_id.is_(None),
         )

@@ -15,6 +15,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from storage import resends
 from storage.db import Tx
+from storage.deliveries import FAILED
 from storage.models import (
     Campaign,
     Delivery,
@@ -27,14 +28,7 @@ from storage.models import (
     Server,
 )
 
-# Literals, not parameters: only so can either database see that the partial index ix_deliveries_failed serves.
-_FAILED = Delivery.status.in_(
-    [
-        literal_column(f"'{status.value}'")
-        for status in (DeliveryStatus.FAILED_TEMPORARY, DeliveryStatus.FAILED_PERMANENT, DeliveryStatus.UNKNOWN)
-    ]
-)
-_UNKNOWN = and_(_FAILED, Delivery.status == DeliveryStatus.UNKNOWN)
+_UNKNOWN = and_(FAILED, Delivery.status == DeliveryStatus.UNKNOWN)
 # The sum keeps SQLite from walking a whole campaign by its primary key, where the unknown are few among millions.
 _CAMPAIGN = Delivery.campaign_id.op("+")(literal_column("0", Integer))
 _RECIPIENT = and_(Recipient.campaign_id == Delivery.campaign_id, Recipient.n == Delivery.n)

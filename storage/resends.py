@@ -1,10 +1,8 @@
-"""Resends: what was lost, frozen into items, queued again, given back. Set by set; no row passes through Python
-except for the fingerprint, which streams.
-"""
+"""Resends: what was lost, frozen into items, queued again, given back. Set by set; no row passes through Python."""
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -12,8 +10,10 @@ from sqlalchemy import (
     ColumnElement,
     Integer,
     Select,
+    Text,
     and_,
     case,
+    cast,
     false,
     func,
     insert,
@@ -26,6 +26,7 @@ from sqlalchemy import (
 )
 
 from storage.db import Tx
+from storage.deliveries import FAILED, counts_of
 from storage.models import (
     Campaign,
     Delivery,
@@ -54,15 +55,9 @@ _BATCH = 10_000
 _ONE_AT_A_TIME = 0x52657364  # "Resd": the advisory lock of `alone`
 _FAILOVER_HOPS = 5
 _LISTED = 1_000
+_ASIDE = (DeliveryStatus.QUEUED, DeliveryStatus.SUPPRESSED, DeliveryStatus.EXPIRED)
 
-# Literals, not parameters: only so can either database see that the partial index ix_deliveries_failed serves.
-_FAILED = Delivery.status.in_(
-    [
-        literal_column(f"'{status.value}'")
-        for status in (DeliveryStatus.FAILED_TEMPORARY, DeliveryStatus.FAILED_PERMANENT, DeliveryStatus.UNKNOWN)
-    ]
-)
-# The sum keeps SQLite from walking a whole campaign by its primary key, where the failed are few among millions.
+# The sum keeps SQLite from walking a whole campaign by its primary key, where those that are meant are few.
 _CAMPAIGN = Delivery.campaign_id.op("+")(literal_column("0", Integer))
 
 
@@ -108,7 +103,7 @@ def _category(at: datetime, taken: ColumnElement[bool]) -> ColumnElement[str]:
     refused = Delivery.status == DeliveryStatus.FAILED_PERMANENT
     return case(
         (taken, "elsewhere"),
-        (and_(refused, func.coalesce(Delivery.retry, Retry.NEVER) != Retry.AFTER_FIX), "permanent"),
+        (and_(refused, func.coalesce(Delivery.retry, Retry.NEVER.value) != Retry.AFTER_FIX), "permanent"),
         (Campaign.expires_at <= at, "expired"),
         (Suppression.email_key.is_not(None), "suppressed"),
         (Delivery.status == DeliveryStatus.UNKNOWN, "unknown"),
@@ -135,8 +130,8 @@ async def running_ids(tx: Tx) -> list[int]:
 
 
 async def _lost(tx: Tx, scope: Scope, at: datetime) -> Select[int, int, str, str]:
-    """Every failed delivery of the scope with its category, straight from the partial index of the failed."""
-    chosen = Delivery.outage_id == scope.outage_id if scope.outage_id else _CAMPAIGN.in_([scope.campaign_id])
+    """Every failed delivery of the scope with its category, straight from a partial index that has all it needs."""
+    chosen = Delivery.outage_id == scope.outage_id if scope.outage_id else Delivery.campaign_id == scope.campaign_id
     return (
         select(
             Delivery.campaign_id,
@@ -147,7 +142,7 @@ async def _lost(tx: Tx, scope: Scope, at: datetime) -> Select[int, int, str, str
         .join(Campaign, Campaign.id == Delivery.campaign_id)
         .join(Recipient, and_(Recipient.campaign_id == Delivery.campaign_id, Recipient.n == Delivery.n))
         .outerjoin(Suppression, Suppression.email_key == Recipient.email_key)
-        .where(_FAILED, chosen)
+        .where(FAILED, chosen)
     )
 
 
@@ -199,22 +194,25 @@ async def campaigns_in(tx: Tx, scope: Scope) -> list[int]:
     if scope.campaign_id is not None:
         return [scope.campaign_id]
     touched = select(OutageCampaign.campaign_id).where(OutageCampaign.outage_id == scope.outage_id)
-    stamped = select(Delivery.campaign_id).where(_FAILED, Delivery.outage_id == scope.outage_id)
+    stamped = select(Delivery.campaign_id).where(FAILED, Delivery.outage_id == scope.outage_id)
     return sorted(await tx.scalars(touched.union(stamped)))
 
 
 async def set_aside(tx: Tx, campaign_ids: Iterable[int]) -> Counter[str]:
     """What of these campaigns was never tried: status -> count, of queued (by the campaign), suppressed, expired."""
-    rows = await tx.execute(
-        select(Delivery.status, func.count())
-        .where(
-            Delivery.campaign_id.in_(list(campaign_ids)),
-            Delivery.status.in_([DeliveryStatus.QUEUED, DeliveryStatus.SUPPRESSED, DeliveryStatus.EXPIRED]),
-            or_(Delivery.resend_id.is_(None), Delivery.status != DeliveryStatus.QUEUED),
+    ids = list(campaign_ids)
+    counts: Counter[str] = Counter()
+    for of_one in (await counts_of(tx, ids)).values():
+        counts.update({status: of_one[status] for status in _ASIDE})
+    queued_again = await tx.scalar(
+        select(func.count()).where(
+            Delivery.resend_id.in_(select(Resend.id)),
+            Delivery.status == DeliveryStatus.QUEUED,
+            _CAMPAIGN.in_(ids),
         )
-        .group_by(Delivery.status)
     )
-    return Counter(dict(rows.all()))
+    counts[DeliveryStatus.QUEUED] -= queued_again or 0
+    return counts
 
 
 async def fingerprint(tx: Tx, resend: Resend) -> str:
@@ -226,16 +224,30 @@ async def fingerprint(tx: Tx, resend: Resend) -> str:
         .order_by(Message.campaign_id)
     )
     digest.update("".join(f"{campaign} {key}\n" for campaign, key in messages).encode())
-    rows = await tx.stream(
-        select(ResendItem.campaign_id, ResendItem.n, Delivery.status)
-        .join(Delivery, _same_delivery())
-        .where(*_items(resend))
-        .order_by(ResendItem.campaign_id, ResendItem.n)
-        .execution_options(yield_per=_BATCH)
-    )
-    async for batch in rows.partitions():
-        digest.update("".join(f"{campaign} {n} {status}\n" for campaign, n, status in batch).encode())
+    for campaign_id in sorted(resend.campaign_ids):
+        async for lines in _lines(tx, resend.id, campaign_id):
+            digest.update(lines.encode())
     return digest.hexdigest()
+
+
+async def _lines(tx: Tx, resend_id: int, campaign_id: int) -> AsyncIterator[str]:
+    """`CAMPAIGN N STATUS` of each item, a line each, some thousands at a time, put together by the database."""
+    after, full = -1, True
+    while full:
+        batch = (
+            select(ResendItem.campaign_id, ResendItem.n, Delivery.status)
+            .join(Delivery, _same_delivery())
+            .where(ResendItem.campaign_id == campaign_id, ResendItem.resend_id == resend_id, ResendItem.n > after)
+            .order_by(ResendItem.n)
+            .limit(_BATCH)
+            .subquery()
+        )
+        line = cast(batch.c.campaign_id, Text) + " " + cast(batch.c.n, Text) + " " + batch.c.status + "\n"
+        together = select(func.aggregate_strings(line, ""), func.count(), func.max(batch.c.n))
+        lines, count, last = (await tx.execute(together)).one()
+        if count:
+            yield lines
+        after, full = last, count == _BATCH
 
 
 # --- Sending it again ----------------------------------------------------------------------------------------------

@@ -1,19 +1,13 @@
 """Counts over everything, for `/holdfast status`."""
 
-from sqlalchemy import func, literal_column, select
+from sqlalchemy import func, select
 
 from storage.db import Tx
+from storage.deliveries import FAILED
 from storage.models import Campaign, Delivery, DeliveryStatus, Notice, NoticeState, Resend, ResendState
 
 _WAITING_RESENDS = (ResendState.PLANNED, ResendState.SENDING, ResendState.PAUSING, ResendState.PAUSED)
 _WAITING_NOTICES = (NoticeState.DRAFT, NoticeState.WAITING, NoticeState.SENDING)
-# Literals, not parameters: only so can either database see that the partial index ix_deliveries_failed serves.
-_FAILED = Delivery.status.in_(
-    [
-        literal_column(f"'{status.value}'")
-        for status in (DeliveryStatus.FAILED_TEMPORARY, DeliveryStatus.FAILED_PERMANENT, DeliveryStatus.UNKNOWN)
-    ]
-)
 
 
 async def campaigns_by_state(tx: Tx) -> dict[str, int]:
@@ -43,4 +37,4 @@ async def notices_by_state(tx: Tx) -> dict[str, int]:
 async def unknown_deliveries(tx: Tx) -> int:
     """Deliveries of which nobody knows whether they arrived."""
     unknown = Delivery.status == DeliveryStatus.UNKNOWN
-    return await tx.scalar(select(func.count()).select_from(Delivery).where(_FAILED, unknown)) or 0
+    return await tx.scalar(select(func.count()).select_from(Delivery).where(FAILED, unknown)) or 0

@@ -18,6 +18,9 @@ from storage.locks import TakenError, only_one
 
 log = structlog.get_logger()
 
+_CACHE_KIB = 2_000
+"""The sender goes through the ledger in order, a thousand rows at a time, so it need not keep much of it in memory."""
+
 _TAKEOVER = timedelta(seconds=45)
 """How long to wait for a predecessor that is still settling what it had in flight."""
 
@@ -29,7 +32,7 @@ def run_worker(settings: Settings, parent: int | None = None) -> None:
 
 
 async def _work(settings: Settings, parent: int | None) -> None:
-    db = Database(settings.database)
+    db = Database(settings.database, cache_kib=_CACHE_KIB)
     try:
         until = now() + _TAKEOVER
         while True:

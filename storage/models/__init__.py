@@ -1,7 +1,7 @@
 """Every table. The words are those of docs/architecture.md; times are aware UTC.
 
-Large tables (recipients, deliveries, delivery_reports, resend_items, send_minutes) lead their keys with the
-campaign's id, so that a distributed PostgreSQL can shard on it.
+Large tables (recipients, deliveries, delivery_reports, resend_items, send_minutes, ledger_counts) lead their keys with
+the campaign's id, so that a distributed PostgreSQL can shard on it.
 """
 
 from storage.models.base import Base, BigId
@@ -23,6 +23,7 @@ from storage.models.mail import (
     DeliveryReport,
     Evidence,
     Lease,
+    LedgerCount,
     Message,
     Recipient,
     SendMinute,
@@ -66,6 +67,7 @@ __all__ = [
     "Inbound",
     "InstallState",
     "Lease",
+    "LedgerCount",
     "Maintenance",
     "MaintenanceState",
     "Message",

@@ -64,13 +64,15 @@ class Resend(Base):
 
 
 class ResendItem(Base):
+    """One delivery of a plan. Without foreign keys, whose checks took as long as all else of a large plan: items are
+    made from deliveries, in the transaction that makes their resend, and none of the three is ever deleted.
+    """
+
     __tablename__ = "resend_items"
     __table_args__ = ({"sqlite_with_rowid": False},)
 
-    campaign_id: Mapped[int] = mapped_column(
-        BigInteger, ForeignKey("campaigns.id"), primary_key=True, autoincrement=False
-    )
-    resend_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("resends.id"), primary_key=True, autoincrement=False)
+    campaign_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    resend_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     n: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     wave: Mapped[int] = mapped_column(SmallInteger)
     before: Mapped[str] = mapped_column(String(16))

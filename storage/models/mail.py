@@ -190,6 +190,25 @@ class Delivery(Base):
             sqlite_where=text("resend_id IS NOT NULL"),
             postgresql_where=text("resend_id IS NOT NULL"),
         ),
+        Index(
+            "ix_deliveries_lost",
+            "campaign_id",
+            "status",
+            "n",
+            "retry",
+            sqlite_where=text("status IN ('failed_temporary', 'failed_permanent', 'unknown')"),
+            postgresql_where=text("status IN ('failed_temporary', 'failed_permanent', 'unknown')"),
+        ),
+        Index(
+            "ix_deliveries_outage",
+            "outage_id",
+            "status",
+            "campaign_id",
+            "n",
+            "retry",
+            sqlite_where=text("outage_id IS NOT NULL"),
+            postgresql_where=text("outage_id IS NOT NULL"),
+        ),
         {"sqlite_with_rowid": False},
     )
 
@@ -209,6 +228,23 @@ class Delivery(Base):
     """The outage it was lost in. Stays when it is sent again, so that the summary can tell."""
     resend_id: Mapped[int | None] = mapped_column(BigInteger)
     """The resend that has taken it. A queued row belongs to its campaign (NULL) or to one resend."""
+
+
+class LedgerCount(Base):
+    """How many deliveries of a campaign have a status: the sum over the parts, of which one alone may be below zero.
+
+    Triggers on deliveries keep it in the transaction of the change, whoever makes it: migration 0012.
+    """
+
+    __tablename__ = "ledger_counts"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    campaign_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    part: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    status: Mapped[str] = mapped_column(String(16), primary_key=True)
+    tried: Mapped[bool] = mapped_column(primary_key=True)
+    """Whether there has been an attempt."""
+    count: Mapped[int] = mapped_column(BigInteger)
 
 
 class Lease(Base):

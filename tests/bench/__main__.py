@@ -6,15 +6,17 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from tests.bench import ack, kill, latency, outbox, pause, peers, send
+from tests.bench import ack, kill, latency, memory, outbox, pause, peers, plan, send
 
 BENCHES: dict[str, Callable[[], Awaitable[dict[str, Any]]]] = {
     "ack": ack.run,
     "kill": kill.run,
     "latency": latency.run,
+    "memory": memory.run,
     "outbox": outbox.run,
     "pause": pause.run,
     "peers": peers.run,
+    "plan": plan.run,
     "send": send.run,
 }
 

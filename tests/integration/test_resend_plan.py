@@ -11,7 +11,7 @@ from bot.clock import now
 from bot.errors import BadInputError, BotError, NotAllowedError, NotFoundError
 from storage import resends
 from storage.db import Database
-from storage.models import Delivery
+from storage.models import Delivery, Recipient
 from storage.resends import Scope
 from tests.resend_world import BEN, JOAN, MARIA, World, services, world
 
@@ -201,16 +201,37 @@ async def test_planning_needs_its_role(db: Database, tmp_path: Path) -> None:
 
 
 async def test_the_plan_reads_the_failed_and_never_walks_the_ledger(db: Database, tmp_path: Path) -> None:
-    """The promise behind a plan in under a second: the partial index of the failed serves it on both databases."""
+    """The promise behind a plan in under a second: partial indices of what was lost serve it on both databases."""
     it = await world(db, tmp_path, 3000)
-    await it.lose([7, 8])
+    await it.lose([7, 8], outage=1)
     async with db.transaction() as tx:
         if not db.is_sqlite:
             await tx.execute(text("REINDEX TABLE deliveries"))  # other tests used this database before
             await tx.execute(text("ANALYZE"))
-        for scope in (Scope(None, it.campaign), Scope(1, None)):
-            query = (await resends._lost(tx, scope, now())).with_only_columns(Delivery.n)
+        for scope, index in (
+            (Scope(None, it.campaign), "ix_deliveries_lost"),
+            (Scope(1, None), "ix_deliveries_outage"),
+        ):
+            query = (await resends._lost(tx, scope, now())).with_only_columns(Delivery.n, Recipient.email_key)
             compiled = query.compile(tx.get_bind(), compile_kwargs={"literal_binds": True})
             explain = "EXPLAIN QUERY PLAN " if db.is_sqlite else "EXPLAIN "
             steps = [str(row) for row in (await tx.execute(text(f"{explain}{compiled}"))).all()]
-            assert any("ix_deliveries_failed" in step for step in steps), steps
+            reads = [
+                step
+                for step in steps
+                if "deliveries" in step and ("Scan" in step or "SEARCH" in step or "SCAN" in step)
+            ]
+            assert len(reads) == 1, steps
+            assert index in reads[0], steps
+
+
+async def test_what_was_not_tried_is_counted_without_a_look_at_the_ledger(db: Database, tmp_path: Path) -> None:
+    """The queued that a campaign has left are known from its counts, less those that a resend has queued again."""
+    it = await world(db, tmp_path, 10)
+    await it.lose([1, 2, 3])
+    await it.mark([8, 9, 10], "queued")
+    first = await it.resends.plan(MARIA, "spring-sale")
+    assert first.counts["never_attempted"] == 3
+    await it.resends.approve(JOAN, first.id, first.plan_hash)
+    await it.lose([4])
+    assert (await it.resends.plan(MARIA, "spring-sale")).counts["never_attempted"] == 3
