@@ -256,7 +256,8 @@ async def _rows(tx: Tx, wanted: Select[Any]) -> list[Row]:
     found = wanted.subquery()
     fields = func.json(type_coerce(found.c.fields, Text))
     whole = func.json_group_array(func.json_array(found.c.n, found.c.email, found.c.email_key, fields, found.c.gone))
-    return [Row(*row) for row in json.loads(await tx.scalar(select(whole)) or "[]")]
+    found_rows = await (await tx.connection()).scalar(select(whole))
+    return [Row(*row) for row in json.loads(found_rows or "[]")]
 
 
 async def still_queued(tx: Tx, campaign_id: int, resend_id: int | None, first: int, last: int) -> set[int]:

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from time import time
 
 import structlog
 
@@ -29,7 +30,7 @@ from storage.sending import Work
 log = structlog.get_logger()
 
 LEASE_ROWS = 1_000
-REFILL_BELOW = 500
+REFILL_BELOW = 1_000
 TRIES_MAX = 3
 """Connections that one delivery may lose before it counts as failed; it must not hold up the others for ever."""
 LOOK_AGAIN_AFTER = timedelta(seconds=5)
@@ -85,7 +86,7 @@ class Job:
     _waiting: deque[Item] = field(default_factory=deque)
     _parked: Parking = field(default_factory=Parking)
     _ranges: dict[int, _Range] = field(default_factory=dict)
-    _ended_at: deque[datetime] = field(default_factory=lambda: deque(maxlen=_ENDINGS_REMEMBERED))
+    _ended_at: deque[float] = field(default_factory=lambda: deque(maxlen=_ENDINGS_REMEMBERED))
     _after: int = 0
     _ran_dry_at: datetime | None = None
     _filling: asyncio.Task[None] | None = None
@@ -152,14 +153,14 @@ class Job:
     def delivered(self, item: Item, server_id: int) -> None:
         """The server took it, into the ledger."""
         self._landed()
-        self._ended_at.append(now())
+        self._ended_at.append(time())
         self.ledger.delivered(self.work.campaign_id, server_id, item.row.n)
         self._close(item)
 
     def settle(self, item: Item, ending: Ending, *, lost_by_us: bool = False) -> None:
         """The end of one attempt, into the ledger."""
         self._landed()
-        self._ended_at.append(ending.at)
+        self._ended_at.append(ending.at.timestamp())
         self._end(item, ending, lost_by_us=lost_by_us)
 
     def _landed(self) -> None:
@@ -192,7 +193,10 @@ class Job:
 
     def ended_since(self, moment: datetime | None) -> int:
         """How many attempts ended since then: what slipped out after a wish to stop."""
-        return 0 if moment is None else sum(at > moment for at in self._ended_at)
+        if moment is None:
+            return 0
+        begun = moment.timestamp()
+        return sum(at > begun for at in self._ended_at)
 
     def refill(self, wake: Callable[[], None]) -> None:
         """Lease more rows in the background when few are left. `wake` is called when there are some."""

@@ -19,7 +19,7 @@ from bot.mail.connection import Endpoint, Lost
 from bot.mail.jobs import TRIES_MAX, Item, Job, unusable
 from bot.mail.journal import Journal
 from bot.mail.ledger import Ledger
-from bot.mail.pacing import Paces
+from bot.mail.pacing import Paces, is_too_much
 from bot.mail.replies import Judgement, Outcome, Stage, judge
 from bot.mail.transaction import Limits, Result
 from storage.deliveries import Ending
@@ -59,6 +59,7 @@ class Lane:
         self._stop_after = settings.sending.stop_after_failures
         self._paces = Paces(settings.providers)
         self._ledger = ledger
+        self._testimony = ledger.about(carrier.id)
         self._journal = journal
         self._free_slots = free_slots
         self._limits = limits
@@ -297,7 +298,7 @@ class Lane:
         if self._paces.limited and (pace := self._paces.of(item.row.email_key)) is not None:
             pace.ended()
             pace.took(self._loop.time())
-        self._ledger.about(self.carrier.id).good()
+        self._testimony.good()
         item.job.delivered(item, self.carrier.id)
 
     def settle(self, channel: Channel, item: Item, result: Result) -> None:
@@ -326,7 +327,12 @@ class Lane:
             if channel.carried:
                 return True
             self._failed(result.stage, result.reply.code if result.reply else None, result.text or str(result.reply))
-        elif judgement.outcome is Outcome.failed_temporary and judgement.blame == "sender" and self._is_well:
+        elif (
+            judgement.outcome is Outcome.failed_temporary
+            and judgement.blame == "sender"
+            and is_too_much(str(result.reply))
+            and self._is_well
+        ):
             self._slow_down(item, str(result.reply))
         else:
             return False
@@ -358,7 +364,7 @@ class Lane:
             item.job.suppressed.add(item.row.email_key)
         if judgement.blame in {"nobody", "recipient"}:
             self._failures = 0
-            self._ledger.about(self.carrier.id).good()
+            self._testimony.good()
         elif result.sent or (result.reply is not None and result.reply.code != 421):
             self._failed(result.stage, result.reply.code if result.reply else None, result.text or str(result.reply))
 
@@ -367,7 +373,7 @@ class Lane:
         if self._failures == self._stop_after:
             log.warning("the server keeps failing; only trials go to it", server=self.carrier.name, last=text)
             self._next_trial = self._loop.time() + _TRIAL_EVERY
-        self._ledger.about(self.carrier.id).bad(stage, code, text[:REPLY_MAX])
+        self._testimony.bad(stage, code, text[:REPLY_MAX])
 
     def _ending(self, item: Item, result: Result, judgement: Judgement) -> Ending:
         delivered = judgement.blame == "nobody"

@@ -1,10 +1,11 @@
 """How fast each receiving provider is written to through one server: as the settings allow, or as it lets us.
 
-A provider is a group of domains that one organization receives mail for. One that puts us off by its policy (4.7.x)
-is left in peace for a while and then written to at half the pace; as long as it takes everything the pace grows again,
+A provider is a group of domains that one organization receives mail for. One that puts us off because we send too
+much is left in peace for a while and then written to at half the pace; as long as it takes everything the pace grows again,
 until it is free. The shape is that of TCP's congestion control (RFC 5681): down by halves, up in small steps.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -16,6 +17,12 @@ LEAST: Final = 0.2
 FIRST_REST: Final = 5.0
 LONGEST_REST: Final = 300.0
 """Seconds in which a provider that put us off gets nothing; doubled each time, until it takes something."""
+# The words in which a provider says that we send too much at once. Greylisting and the like put off a recipient, and
+# say nothing of our pace.
+_TOO_MUCH: Final = re.compile(
+    r"rate|too (?:many|much|fast)|throttl|exceed|limit|volume|server busy|slow down|4\.7\.(?:28|500|650)\b",
+    re.IGNORECASE,
+)
 _RISE: Final = 1.25
 _RISE_EVERY: Final = 10.0
 _FREE_AT: Final = 4
@@ -32,6 +39,11 @@ _GROUPS: Final = {
     "gmx.net": ("gmx.de", "gmx.at", "gmx.ch", "gmx.com", "web.de"),
 }
 _KNOWN: Final = {domain: name for name, domains in _GROUPS.items() for domain in domains}
+
+
+def is_too_much(reply: str) -> bool:
+    """Whether a 4xx by policy asks for a slower pace."""
+    return _TOO_MUCH.search(reply) is not None
 
 
 @dataclass(slots=True)

@@ -13,6 +13,7 @@ from bot.config import Settings
 from bot.errors import BotError
 from bot.mail.dkim_keys import check_keys
 from bot.mail.sender import Sender
+from bot.memory import collect_seldom
 from storage.db import Database
 from storage.locks import TakenError, only_one
 
@@ -28,6 +29,7 @@ _TAKEOVER = timedelta(seconds=45)
 def run_worker(settings: Settings, parent: int | None = None) -> None:
     """Send until SIGTERM or SIGINT, or until the process `parent` is gone. Raises BotError or StorageError."""
     check_keys(settings)
+    collect_seldom()
     uvloop.run(_work(settings, parent))
 
 

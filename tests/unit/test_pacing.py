@@ -1,7 +1,9 @@
 """The pace of a provider: half of what it was after each rebuff, and free again when it takes everything."""
 
+import pytest
+
 from bot.config import ProviderSettings
-from bot.mail.pacing import FIRST_REST, LEAST, LONGEST_REST, Pace, Paces
+from bot.mail.pacing import FIRST_REST, LEAST, LONGEST_REST, Pace, Paces, is_too_much
 
 WHY = "450 4.7.28 too many messages"
 
@@ -99,3 +101,18 @@ def test_a_learned_pace_returns_to_what_the_settings_allow() -> None:
 
     assert pace.rate == 30
     assert paces.forget() == []
+
+
+@pytest.mark.parametrize(
+    ("reply", "asks"),
+    [
+        ("421 4.7.28 Our system has detected an unusual rate of mail", True),
+        ("451 4.7.500 Server busy. Please try again later", True),
+        ("421 4.7.0 [TSS04] Messages temporarily deferred due to unexpected volume", True),
+        ("450 4.7.1 Too many messages from your network", True),
+        ("450 4.7.1 <a@b.example>: Recipient address rejected: Greylisted", False),
+        ("451 4.7.1 Please try again in 300 seconds", False),
+    ],
+)
+def test_only_what_speaks_of_our_pace_slows_us_down(reply: str, asks: bool) -> None:
+    assert is_too_much(reply) is asks
