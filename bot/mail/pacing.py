@@ -20,7 +20,7 @@ LONGEST_REST: Final = 300.0
 # The words in which a provider says that we send too much at once. Greylisting and the like put off a recipient, and
 # say nothing of our pace.
 _TOO_MUCH: Final = re.compile(
-    r"rate|too (?:many|much|fast)|throttl|exceed|limit|volume|server busy|slow down|4\.7\.(?:28|500|650)\b",
+    r"(?i)rate|too (?:many|much|fast)|throttl|exceed|limit|volume|server busy|slow down|4\.7\.(?:28|500|650)\b",
     re.IGNORECASE,
 )
 _RISE: Final = 1.25
