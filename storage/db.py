@@ -26,7 +26,7 @@ Tx = AsyncSession
 BUSY_TIMEOUT_MS = 5_000
 # Without these a server that is cut off without a word is waited for a quarter of an hour, and everybody with it:
 # https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS (milliseconds, otherwise seconds)
-_LINE = {
+LINE = {
     "connect_timeout": 5,
     "keepalives_idle": 5,
     "keepalives_interval": 2,
@@ -57,7 +57,7 @@ class Database:
     def _create_engine(self) -> AsyncEngine:
         if not self.is_sqlite:
             return create_async_engine(
-                self.url, pool_size=10, max_overflow=10, pool_pre_ping=True, connect_args=_LINE | dict(self.url.query)
+                self.url, pool_size=10, max_overflow=10, pool_pre_ping=True, connect_args=LINE | dict(self.url.query)
             )
         _make_folder(Path(str(self.url.database)).parent)
         engine = create_async_engine(self.url, pool_size=5, max_overflow=15)
