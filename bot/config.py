@@ -134,6 +134,20 @@ class SendingSettings(_Section):
     helo_name: str = "localhost"
 
 
+class ProviderSettings(_Section):
+    """A receiving provider's limits, through each server."""
+
+    domains: list[str] = Field(min_length=1)
+    rate_per_second: float | None = Field(default=None, gt=0)
+    connections: int | None = Field(default=None, ge=1)
+    """Messages that may be under way to it at once."""
+
+    @field_validator("domains")
+    @classmethod
+    def _in_lower_case(cls, value: list[str]) -> list[str]:
+        return [domain.strip().lower() for domain in value]
+
+
 class NoticeSettings(_Section):
     sender: str | None = None
     """The From address of notices."""
@@ -189,6 +203,7 @@ class Settings(BaseSettings):
     """Minutes until the next page while Slack stays away; 0: there is only one."""
 
     servers: dict[str, ServerSettings] = {}
+    providers: dict[str, ProviderSettings] = {}
     roles: RoleSettings = RoleSettings()
     approvals: ApprovalSettings = ApprovalSettings()
     break_glass: BreakGlassSettings = BreakGlassSettings()

@@ -72,6 +72,19 @@ class Ending:
     """False where nothing was sent: a suppressed address, an expired offer."""
 
 
+_Minute = tuple[int, datetime, int, str]
+"""Campaign, minute, server, status: the key of a row of SendMinute."""
+
+
+class Delivered(NamedTuple):
+    """Many deliveries of a campaign that one server took with 250, at about the same time."""
+
+    campaign_id: int
+    server_id: int
+    at: datetime
+    numbers: list[int]
+
+
 async def create(tx: Tx, campaign_id: int) -> int:
     """One queued delivery for each recipient of the campaign. Returns how many there are."""
     recipients = select(
@@ -211,6 +224,14 @@ async def queued_again(tx: Tx, campaign_id: int, resend_id: int, wave: int, afte
     return await _rows(tx, wanted.limit(limit))
 
 
+async def queued_among(tx: Tx, campaign_id: int, resend_id: int | None, numbers: Sequence[int]) -> list[Row]:
+    """Those of some deliveries that still wait, in order: of the campaign itself, or of one of its resends."""
+    owner = Delivery.resend_id.is_(None) if resend_id is None else Delivery.resend_id == resend_id
+    return await _rows(
+        tx, _sendable().where(Delivery.campaign_id == campaign_id, owner, Delivery.n.in_(numbers)).limit(len(numbers))
+    )
+
+
 async def _rows(tx: Tx, wanted: Select[Any]) -> list[Row]:
     """On SQLite as one JSON value, for the reason given at _FROM_JSON."""
     if tx.get_bind().dialect.name != "sqlite":
@@ -324,14 +345,51 @@ async def _write_unnested(tx: Tx, endings: Sequence[Ending]) -> None:
     await connection.execute(_UNNESTED, columns)
 
 
+_TAKEN_SQLITE = text(
+    """
+    UPDATE deliveries
+       SET status = 'delivered', attempts = attempts + 1, server_id = :server_id, changed_at = :at,
+           stage = NULL, code = 250, reply = NULL, retry = 'never'
+     WHERE campaign_id = :campaign_id AND status = 'queued' AND n IN (SELECT value FROM json_each(:numbers))
+    """
+)
+_TAKEN_POSTGRESQL = text(
+    """
+    UPDATE deliveries
+       SET status = 'delivered', attempts = attempts + 1, server_id = :server_id, changed_at = :at,
+           stage = NULL, code = 250, reply = NULL, retry = 'never'
+     WHERE campaign_id = :campaign_id AND status = 'queued' AND n = ANY(CAST(:numbers AS bigint[]))
+    """
+)
+
+
+async def write_delivered(tx: Tx, delivered: Delivered) -> None:
+    """`write` for what nearly all results are, at a fraction of its cost."""
+    on_sqlite = tx.get_bind().dialect.name == "sqlite"
+    values = {
+        "campaign_id": delivered.campaign_id,
+        "server_id": delivered.server_id,
+        "at": sqlite_time(delivered.at) if on_sqlite else delivered.at,
+        "numbers": json.dumps(delivered.numbers) if on_sqlite else delivered.numbers,
+    }
+    connection = await tx.connection()
+    await connection.execute(_TAKEN_SQLITE if on_sqlite else _TAKEN_POSTGRESQL, values)
+    minute = delivered.at.replace(second=0, microsecond=0)
+    key: _Minute = (delivered.campaign_id, minute, delivered.server_id, DeliveryStatus.DELIVERED.value)
+    await _add(tx, Counter({key: len(delivered.numbers)}))
+
+
 async def _count(tx: Tx, endings: Sequence[Ending]) -> None:
-    totals = Counter(
+    totals: Counter[_Minute] = Counter(
         (e.campaign_id, e.at.replace(second=0, microsecond=0), e.server_id, e.status)
         for e in endings
         if e.server_id is not None
     )
-    if not totals:
-        return
+    if totals:
+        await _add(tx, totals)
+
+
+async def _add(tx: Tx, totals: Counter[_Minute]) -> None:
     make = postgresql_insert if tx.get_bind().dialect.name == "postgresql" else sqlite_insert
     statement = make(SendMinute)
     connection = await tx.connection()

@@ -11,7 +11,7 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final, Literal, Self, cast
+from typing import Any, Final, Literal, Self, cast
 
 import aiosmtplib
 from aiosmtplib.protocol import SMTPProtocol
@@ -19,7 +19,7 @@ from pydantic import SecretStr
 
 from bot.mail.replies import Reply, Stage
 from bot.mail.transaction import Features, Limits, Result, clean
-from bot.mail.wire import Wire
+from bot.mail.wire import Feed, Wire
 
 # After these the password has not been judged, so another method is no second guess at it.
 _TRY_ANOTHER_METHOD: Final = frozenset({500, 501, 502, 503, 504, 534})
@@ -54,7 +54,7 @@ class Lost(Exception):  # noqa: N818 - what happened to the connection; it is ne
 
 
 class Connection:
-    """A session that carries one message at a time. How many it carries in all is its owner's affair."""
+    """A session that carries messages. How many it carries in all is its owner's affair."""
 
     def __init__(self, wire: Wire, features: Features, limits: Limits) -> None:
         self.features = features
@@ -83,18 +83,47 @@ class Connection:
         """A sentence, empty while open."""
         return self._wire.why_closed
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no message is under way."""
+        return self._wire.is_idle
+
+    @property
+    def plain(self) -> bool:
+        """Whether bodies are wanted as they are, not dot-stuffed: they go by BDAT."""
+        return self._wire.plain
+
+    @property
+    def under_way(self) -> tuple[Any, ...]:
+        """The messages whose end, or only whose envelope, has left and that have no ending yet."""
+        return self._wire.under_way
+
+    def carry(self, feed: Feed) -> None:
+        """From now on send what `feed` has, until it or the server ends it. Raises RuntimeError while one is sent."""
+        self._wire.feed(feed)
+
+    def go(self) -> None:
+        """The feed may have a message again."""
+        self._wire.go()
+
     async def send(self, sender: str, recipient: str, body: bytes, *, before_dot: Callable[[], bool]) -> Result:
         """Send one message and say exactly how it ended; network trouble is a Result, never raised.
 
         `body`: CRLF lines, dot-stuffed, ending with CRLF (ValueError otherwise). `before_dot` is called
         synchronously right before the write that holds the final dot; it must not raise. When it
-        returns False nothing of the dot is written, the session is closed and the result is `withheld`.
+        returns False nothing of the dot is written, the session is closed or reset and the result is `withheld`.
 
         After a refusal the session goes on (`is_open`). Cancelling a send aborts the connection and
         loses the result, so a caller that needs it calls `abort()` instead, which ends the send at once.
         """
+        if not body.endswith(b"\r\n") or b"\r\n.\r\n" in body or body.startswith(b".\r\n"):
+            raise ValueError("the body must end with CRLF and be dot-stuffed")
+        single = _Single(sender, recipient, unstuffed(body) if self.plain else body, before_dot)
+        self._wire.feed(single)
+        if not self._wire.is_open:
+            return Result(Stage.mail, None, sent=False, text=self.why_closed or "The connection is closing.")
         try:
-            return await self._wire.transmit(sender, recipient, body, before_dot)
+            return await single.result
         except asyncio.CancelledError:
             self._wire.abort("The sending was cancelled.")
             raise
@@ -110,6 +139,39 @@ class Connection:
     def abort(self) -> None:
         """Hang up at once; a pending send ends with what is known of it."""
         self._wire.abort()
+
+
+class _Single:
+    """A feed of one message, which is the message too."""
+
+    def __init__(self, sender: str, recipient: str, body: bytes, before_dot: Callable[[], bool]) -> None:
+        self.sender = sender
+        self.recipient = recipient
+        self.body = body
+        self.result: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._before_dot = before_dot
+        self._taken = False
+
+    def next(self) -> Self | None:
+        taken, self._taken = self._taken, True
+        return None if taken else self
+
+    def may_leave(self, _message: object) -> bool:
+        return self._before_dot()
+
+    def delivered(self, _message: object) -> None:
+        raise AssertionError("nothing follows a single message, so its reply comes alone")
+
+    def ended(self, _message: object, result: Result) -> None:
+        if not self.result.done():
+            self.result.set_result(result)
+
+    def closed(self) -> None:
+        """Its message has ended by then."""
+
+
+def unstuffed(body: bytes) -> bytes:
+    return body.removeprefix(b".").replace(b"\r\n.", b"\r\n")
 
 
 class _Client(aiosmtplib.SMTP):
@@ -297,6 +359,7 @@ def _features(client: aiosmtplib.SMTP) -> Features:
         eight_bit="8bitmime" in extensions,
         smtputf8="smtputf8" in extensions,
         size=None if size is None else int(size) if size.isdecimal() else 0,
+        chunking="chunking" in extensions,
     )
 
 

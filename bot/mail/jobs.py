@@ -16,6 +16,8 @@ import structlog
 from bot.clock import now
 from bot.errors import BotError
 from bot.mail.ledger import Ledger
+from bot.mail.pacing import Paces
+from bot.mail.parking import Parking
 from storage import deliveries, leases
 from storage.db import Database
 from storage.deliveries import Ending, Row
@@ -46,13 +48,23 @@ class _Range:
     open: int
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Item:
-    """One row that was handed out."""
+    """One row of a job, and its message once it was handed out."""
 
+    job: "Job"
     row: Row
     range: _Range
     tries: int = 0
+    body: bytes = b""
+
+    @property
+    def sender(self) -> str:
+        return self.job.sender
+
+    @property
+    def recipient(self) -> str:
+        return self.row.email
 
 
 @dataclass(slots=True, eq=False)
@@ -72,6 +84,7 @@ class Job:
     suppressed: set[str] = field(default_factory=set)
     """Addresses suppressed since their rows were leased."""
     _waiting: deque[Item] = field(default_factory=deque)
+    _parked: Parking = field(default_factory=Parking)
     _ranges: dict[int, _Range] = field(default_factory=dict)
     _ended_at: deque[datetime] = field(default_factory=lambda: deque(maxlen=_ENDINGS_REMEMBERED))
     _after: int = 0
@@ -83,26 +96,65 @@ class Job:
         return self.work.campaign_id, self.work.resend_id
 
     @property
-    def has_rows(self) -> bool:
-        return bool(self._waiting)
+    def campaign_id(self) -> int:
+        return self.work.campaign_id
 
-    def take(self) -> Item | None:
-        """The next row to send, or None. Suppressed addresses and expired offers end here, at the last moment."""
-        while self._waiting and not self.stopped:
-            item = self._waiting.popleft()
+    @property
+    def rows(self) -> int:
+        """How many wait here to be handed out."""
+        return len(self._waiting) + len(self._parked)
+
+    @property
+    def runs_low(self) -> bool:
+        """Whether `refill` has something to do, mostly."""
+        return len(self._waiting) < REFILL_BELOW
+
+    def take(self, paces: Paces, at: float) -> Item | None:
+        """The next row to send at the loop's time `at`, or None. Suppressed addresses and expired offers end here."""
+        while not self.stopped:
+            item = self._next(paces, at)
+            if item is None:
+                return None
             if item.row.suppressed or item.row.email_key in self.suppressed:
                 self._set_aside(item, DeliveryStatus.SUPPRESSED, "the address is suppressed")
-            elif self.work.expires_at is not None and now() >= self.work.expires_at:
+            elif self._expired():
                 self._set_aside(item, DeliveryStatus.EXPIRED, "the offer has expired")
             else:
                 self.in_flight += 1
                 return item
         return None
 
+    def _next(self, paces: Paces, at: float) -> Item | None:
+        """The first row whose provider may be written to; those before it are parked."""
+        if self._parked and (parked := self._parked.take(paces, at)) is not None:
+            return parked
+        while self._waiting:
+            item = self._waiting.popleft()
+            pace = paces.of(item.row.email_key)
+            if pace is None or pace.may_send(at):
+                return item
+            self._parked.put(paces.provider(item.row.email_key), item)
+        return None
+
+    def _expired(self) -> bool:
+        return self.work.expires_at is not None and now() >= self.work.expires_at
+
+    def may_leave(self, item: Item) -> bool:
+        """What `take` looked at, once more: its message was announced a round trip before it leaves."""
+        return item.row.email_key not in self.suppressed and not self._expired()
+
     def put_back(self, item: Item) -> None:
         """Nothing of it left: it waits again, first in line."""
         self._landed()
+        item.body = b""
         self._waiting.appendleft(item)
+
+    def delivered(self, item: Item, server_id: int) -> None:
+        """The server took it, into the ledger."""
+        self._landed()
+        self._ended_at.append(now())
+        self.ledger.delivered(self.work.campaign_id, server_id, item.row.n)
+        self._close(item)
 
     def settle(self, item: Item, ending: Ending, *, lost_by_us: bool = False) -> None:
         """The end of one attempt, into the ledger."""
@@ -129,6 +181,10 @@ class Job:
 
     def _end(self, item: Item, ending: Ending, *, lost_by_us: bool = False) -> None:
         self.ledger.add(ending, lost_by_us=lost_by_us)
+        self._close(item)
+
+    def _close(self, item: Item) -> None:
+        item.body = b""
         item.range.open -= 1
         if item.range.open == 0:
             self._ranges.pop(item.range.lease_id, None)
@@ -145,8 +201,12 @@ class Job:
                 return
             self._filling.result()
             self._filling = None
-        if not self.stopped and not self.exhausted and len(self._waiting) < REFILL_BELOW:
+        if self.stopped:
+            return
+        if not self.exhausted and self.runs_low:
             self._filling = asyncio.create_task(self._lease(wake))
+        elif (wanted := self._parked.to_read()) is not None:
+            self._filling = asyncio.create_task(self._read_again(*wanted, wake))
 
     async def _lease(self, wake: Callable[[], None]) -> None:
         try:
@@ -161,7 +221,23 @@ class Job:
         self._after = rows[-1].n
         leased = _Range(lease_id, len(rows))
         self._ranges[lease_id] = leased
-        self._waiting.extend(Item(row, leased) for row in rows)
+        self._waiting.extend(Item(self, row, leased) for row in rows)
+        wake()
+
+    async def _read_again(self, provider: str, numbers: dict[int, int], wake: Callable[[], None]) -> None:
+        """Rows of a provider that could not be kept whole: number -> lease."""
+        campaign_id, resend_id = self.key
+        try:
+            async with self.db.read() as tx:
+                rows = await deliveries.queued_among(tx, campaign_id, resend_id, list(numbers))
+        except StorageError as error:
+            log.warning("no rows can be read", reason=str(error))
+            await asyncio.sleep(1)
+            self._parked.fill(provider, 0, [])
+            return
+        ranges = {lease: self._ranges[lease] for lease in set(numbers.values()) if lease in self._ranges}
+        items = [Item(self, row, ranges[numbers[row.n]]) for row in rows if numbers[row.n] in ranges]
+        self._parked.fill(provider, len(numbers), items)
         wake()
 
     async def _take_range(self) -> tuple[list[Row], int]:
@@ -198,6 +274,7 @@ class Job:
     async def give_up_leases(self) -> None:
         """Return what was leased and not sent. Only when nothing is in flight and the ledger is flushed."""
         self._waiting.clear()
+        self._parked.clear()
         async with self.db.transaction() as tx:
             await leases.end(tx, list(self._ranges))
         self._ranges.clear()

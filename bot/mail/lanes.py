@@ -6,19 +6,21 @@ deliveries and not the campaign.
 """
 
 import asyncio
-import contextlib
+from collections import deque
 from dataclasses import replace
 
 import structlog
 
 from bot.clock import now
-from bot.config import SendingSettings
+from bot.config import Settings
 from bot.errors import BotError
-from bot.mail.connection import Connection, Endpoint, Lost
+from bot.mail.channel import Channel
+from bot.mail.connection import Endpoint, Lost
 from bot.mail.jobs import TRIES_MAX, Item, Job, unusable
 from bot.mail.journal import Journal
 from bot.mail.ledger import Ledger
-from bot.mail.replies import Judgement, Stage, judge
+from bot.mail.pacing import Paces
+from bot.mail.replies import Judgement, Outcome, Stage, judge
 from bot.mail.transaction import Limits, Result
 from storage.deliveries import Ending
 from storage.models import Retry
@@ -27,47 +29,65 @@ from storage.sending import Carrier
 log = structlog.get_logger()
 
 REPLY_MAX = 200
-_IDLE_CLOSE = 20.0
-"""Seconds after which a connection without work says QUIT."""
+_LOOK_EVERY = 0.25
+"""Seconds between looks at connections that rest and at a server that keeps failing."""
 _TRIAL_EVERY = 3.0
 """Seconds between trials of a server that keeps failing."""
-_BACKOFF_FIRST, _BACKOFF_MAX = 0.1, 5.0
+_BACKOFF_FIRST, _BACKOFF_MAX = 0.2, 5.0
+_RECENT = 500
+"""Addresses remembered of what a server took, to know how much of it goes to which provider."""
+_CATCH_UP = 0.05
+"""Seconds: what a limited lane may make up for when the loop was late. More would be a burst."""
 
 
 class Lane:
-    """The connections to one server. `slots` are the journal's intent slots that they may use, one each."""
+    """The connections to one server. Each takes an intent slot of the journal from `free_slots`, and gives it back."""
 
     def __init__(
         self,
         carrier: Carrier,
         endpoint: Endpoint,
-        settings: SendingSettings,
+        settings: Settings,
         ledger: Ledger,
         journal: Journal,
-        slots: list[int],
+        free_slots: list[int],
         limits: Limits,
     ) -> None:
         self.carrier = carrier
-        self.slots = slots
+        self.jobs: list[Job] = []
         self._endpoint = endpoint
-        self._settings = settings
+        self._stop_after = settings.sending.stop_after_failures
+        self._paces = Paces(settings.providers)
         self._ledger = ledger
         self._journal = journal
+        self._free_slots = free_slots
         self._limits = limits
-        self.jobs: list[Job] = []
+        self._loop = asyncio.get_running_loop()
+        self._channels: list[Channel] = []
         self._turn = 0
-        self._work = asyncio.Event()
+        self._taken = 0
+        self._flow = 0.0
+        self._recent: deque[str] = deque(maxlen=_RECENT)
         self._failures = 0
         self._backoff = _BACKOFF_FIRST
+        self._connect_after = 0.0
         self._next_send = 0.0
-        self._close_now = asyncio.Event()
-        self._trial = asyncio.Lock()
-        self._connections: set[Connection] = set()
-        self._sending: dict[Connection, Job] = {}
-        self._tasks = [asyncio.create_task(self._carry(slot)) for slot in slots]
+        self._next_trial = 0.0
+        self._trial: Channel | None = None
+        self._closing = False
+        self._looking = False
+        self._pacing: asyncio.TimerHandle | None = None
+        self._pacing_at = 0.0
+        self._death: Exception | None = None
+        self._goodbyes: set[asyncio.Task[None]] = set()
+        self._tending = asyncio.create_task(self._tend())
+        self._fit()
 
     def wake(self) -> None:
-        self._work.set()
+        """There may be work. Looked at in a moment: never in the middle of a connection's dialogue."""
+        if not self._looking and not self._closing:
+            self._looking = True
+            self._loop.call_soon(self._look)
 
     def add(self, job: Job) -> None:
         if job not in self.jobs:
@@ -80,196 +100,262 @@ class Lane:
 
     def abort(self, job: Job) -> None:
         """Hang up on what is in flight of this job; those sends end at once with what is known of them."""
-        for connection, sending in list(self._sending.items()):
-            if sending is job:
-                connection.abort()
+        for channel in list(self._channels):
+            channel.abort(job)
 
     def check(self) -> None:
-        """Raise what a connection's task died of, if one did: a sender that limps is worse than one that restarts."""
-        for task in self._tasks:
-            if task.done() and not self._closing:
-                task.result()
+        """Raise what went wrong inside, if anything did: a sender that limps is worse than one that restarts."""
+        if self._death is not None:
+            raise self._death
+        if self._tending.done() and not self._closing:
+            self._tending.result()
 
     def update(self, carrier: Carrier) -> None:
-        """The server's row has changed: its rate, or whether it may be used."""
+        """The server's row has changed: its limits, or whether it may be used."""
         self.carrier = carrier
+        self._fit()
         self.wake()
 
     def same_place(self, carrier: Carrier) -> bool:
         """Whether the server is still where this lane's connections go."""
-        return replace(carrier, usable=True, rate_per_second=None) == replace(
-            self.carrier, usable=True, rate_per_second=None
+        here = self.carrier
+        return here == replace(
+            carrier,
+            usable=here.usable,
+            rate_per_second=here.rate_per_second,
+            max_connections=here.max_connections,
         )
 
     async def close(self, within: float) -> None:
         """Take no further row, let what is in flight settle, then hang up: at the latest after `within` seconds."""
-        self._close_now.set()
-        self.wake()
-        _, late = await asyncio.wait(self._tasks, timeout=within)
-        for connection in list(self._connections):
-            connection.abort()  # ends its send at once, with what is known of it
-        if late:
-            _, late = await asyncio.wait(late, timeout=within)
-        for task in late:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._closing = True
+        self._tending.cancel()
+        if self._pacing is not None:
+            self._pacing.cancel()
+        await asyncio.gather(*(channel.close(within) for channel in self._channels), *self._goodbyes)
+        self._free_slots += [channel.slot for channel in self._channels]
+        self._channels.clear()
+        await asyncio.wait([self._tending])
 
-    @property
-    def _closing(self) -> bool:
-        return self._close_now.is_set()
+    # Its connections.
+
+    def _fit(self) -> None:
+        """As many channels as the server's limit allows; what is too many ends after its message."""
+        staying = [channel for channel in self._channels if not channel.retired]
+        for channel in staying[self.carrier.max_connections :]:
+            channel.retired = True
+            if channel.is_empty:
+                self.gone(channel)
+        for _ in range(self.carrier.max_connections - len(staying)):
+            if not self._free_slots:
+                break
+            self._channels.append(Channel(self, self._free_slots.pop(), self._journal))
+
+    def _look(self) -> None:
+        """Give idle connections the chance to take a row, and open those that are missing."""
+        self._looking = False
+        if self._closing or not self._may_send():
+            return
+        connecting = sum(channel.is_connecting for channel in self._channels)
+        for channel in self._channels:
+            if channel.retired:
+                continue
+            if channel.connection is not None:
+                channel.connection.go()
+            elif not channel.is_connecting and self._wants_connection(connecting):
+                channel.connect(self._endpoint, self._limits)
+                connecting += 1
+
+    def _wants_connection(self, connecting: int) -> bool:
+        if self._loop.time() < self._connect_after or (self._tripped and (self._trial is None or connecting)):
+            return False
+        return sum(job.rows for job in self._running()) > connecting
+
+    def _running(self) -> list[Job]:
+        """The jobs that have something to send; those with few rows left are given more."""
+        for job in self.jobs:
+            job.refill(self.wake)
+        return [job for job in self.jobs if job.rows and not job.stopped]
+
+    async def _tend(self) -> None:
+        """What nobody else notices: connections that rest, a server that keeps failing and is to be tried again."""
+        while True:
+            await asyncio.sleep(_LOOK_EVERY)
+            at = self._loop.time()
+            self._measure()
+            for channel in self._channels:
+                if channel.connection is not None and (channel.rest(at) or channel.retired):
+                    self._part_with(channel)
+            if self._tripped and at >= self._next_trial and self._running():
+                self._next_trial = at + _TRIAL_EVERY
+                staying = [channel for channel in self._channels if not channel.retired]
+                open_ones = [channel for channel in staying if channel.connection is not None]
+                self._trial = next(iter(open_ones + staying), None)
+            self.wake()
+
+    def _measure(self) -> None:
+        """How many messages a second the server takes, smoothed over some seconds; and which paces have ended."""
+        self._flow += (self._taken / _LOOK_EVERY - self._flow) * _LOOK_EVERY / 2
+        self._taken = 0
+        for provider in self._paces.forget():
+            log.info("the provider takes mail at full pace again", server=self.carrier.name, provider=provider)
+
+    def _part_with(self, channel: Channel) -> None:
+        if channel.connection is not None and channel.connection.is_idle:
+            goodbye = asyncio.create_task(channel.close(0))
+            self._goodbyes.add(goodbye)
+            goodbye.add_done_callback(self._goodbyes.discard)
+
+    def connected(self) -> None:
+        self._backoff = _BACKOFF_FIRST
+
+    def not_connected(self, lost: Lost) -> None:
+        self._failed(lost.stage, lost.reply.code if lost.reply else None, lost.text)
+        self._connect_after = self._loop.time() + self._backoff
+        self._backoff = min(self._backoff * 2, _BACKOFF_MAX)
+        self._trial = None
+
+    def gone(self, channel: Channel) -> None:
+        """Its connection is gone: another is opened if there is work, or its place goes."""
+        if channel.retired and not self._closing and channel in self._channels:
+            self._channels.remove(channel)
+            self._free_slots.append(channel.slot)
+        self.wake()
+
+    def died(self, error: Exception) -> None:
+        self._death = self._death or error
+
+    # Its messages.
 
     @property
     def _tripped(self) -> bool:
-        return self._failures >= self._settings.stop_after_failures
+        return self._failures >= self._stop_after
 
-    def _next(self) -> tuple[Job, Item] | None:
-        """A row of the jobs in turn, when sending is allowed at all."""
-        if self._closing or not self.carrier.usable or not self._ledger.may_send:
+    def _may_send(self) -> bool:
+        return self.carrier.usable and self._ledger.may_send
+
+    def may_leave(self, job: Job) -> bool:
+        """Asked right before the end of a message leaves: nothing does after a wish to stop was seen."""
+        return not job.stopped and self.carrier.usable and self._ledger.may_send
+
+    def take(self, channel: Channel) -> Item | None:
+        """A row of the jobs in turn with its message, when sending is allowed at all."""
+        if self._closing or channel.retired or not self.carrier.usable or not self._ledger.may_send:
             return None
-        for _ in range(len(self.jobs)):
-            self._turn = (self._turn + 1) % len(self.jobs)
-            job = self.jobs[self._turn]
-            item = job.take()
-            job.refill(self.wake)
-            if item is not None:
-                return job, item
+        if self._tripped and self._trial is not channel:
+            return None
+        at = self._loop.time()
+        rate = self.carrier.rate_per_second
+        if rate is not None and at < self._next_send:
+            self._look_at(self._next_send)
+            return None
+        item = self._take(at)
+        if item is not None:
+            self._trial = None
+            if rate is not None:
+                self._next_send = max(self._next_send, at - _CATCH_UP) + 1 / rate
+        return item
+
+    def _take(self, at: float) -> Item | None:
+        jobs = self.jobs
+        paces = self._paces
+        for _ in range(len(jobs)):
+            self._turn = (self._turn + 1) % len(jobs)
+            job = jobs[self._turn]
+            if job.runs_low:
+                job.refill(self.wake)
+            while (item := job.take(paces, at)) is not None:
+                try:
+                    item.body = job.compose(item.row)
+                except BotError as error:
+                    job.settle(item, unusable(job.campaign_id, item, self.carrier.id, error))
+                else:
+                    if paces.limited and (pace := paces.of(item.row.email_key)) is not None:
+                        pace.sent(at)
+                    return item
+        if (due := paces.next_at()) is not None and due > at:
+            self._look_at(due)
         return None
 
-    async def _carry(self, slot: int) -> None:
-        """One connection's life: until the lane closes."""
-        connection: Connection | None = None
-        try:
-            while not self._closing:
-                if self._tripped:
-                    connection = await self._try_again(slot, connection)
-                elif not await self._step(slot, connection):
-                    connection = await self._idle(connection)
-                elif connection is None or not connection.is_open:
-                    connection = await self._connect()
-        finally:
-            if connection is not None:
-                self._connections.discard(connection)
-                with contextlib.suppress(OSError):
-                    await connection.close()
+    def _look_at(self, at: float) -> None:
+        """Wake up at this time of the loop, because nothing may be taken before."""
+        if self._pacing is None or at < self._pacing_at:
+            if self._pacing is not None:
+                self._pacing.cancel()
+            self._pacing_at = at
+            self._pacing = self._loop.call_at(at, self._in_time)
 
-    async def _step(self, slot: int, connection: Connection | None) -> bool:
-        """Send one row. False when there is nothing to do; True without a send where a connection is missing."""
-        if connection is None or not connection.is_open:
-            return self._has_work()
-        if self.carrier.rate_per_second is not None:
-            if not self._has_work():
-                return False  # a connection without work takes no place in the queue
-            await self._pace(self.carrier.rate_per_second)
-        taken = self._next()
-        if taken is None:
-            return False
-        await self._send(slot, connection, *taken)
-        return True
+    def _in_time(self) -> None:
+        self._pacing = None
+        self.wake()
 
-    def _has_work(self) -> bool:
-        if self._closing or not self.carrier.usable or not self._ledger.may_send:
-            return False
-        for job in self.jobs:
-            job.refill(self.wake)
-        return any(job.has_rows and not job.stopped for job in self.jobs)
+    def went_well(self, item: Item) -> None:
+        """The server took a message."""
+        self._failures = 0
+        self._taken += 1
+        self._recent.append(item.row.email_key)
+        if self._paces.limited and (pace := self._paces.of(item.row.email_key)) is not None:
+            pace.ended()
+            pace.took(self._loop.time())
+        self._ledger.about(self.carrier.id).good()
+        item.job.delivered(item, self.carrier.id)
 
-    async def _idle(self, connection: Connection | None) -> Connection | None:
-        """Wait for work; a connection that waits too long says QUIT."""
-        self._work.clear()
-        if self._closing:  # the call to wake up for it came while this connection was busy
-            return connection
-        try:
-            async with asyncio.timeout(_IDLE_CLOSE if connection is not None else None):
-                await self._work.wait()
-        except TimeoutError:
-            if connection is not None:
-                self._connections.discard(connection)
-                await connection.close()
-            return None
-        return connection
-
-    async def _try_again(self, slot: int, connection: Connection | None) -> Connection | None:
-        """The server keeps failing: one connection at a time tries one message, the others wait."""
-        async with self._trial:
-            if not self._tripped or self._closing:
-                return connection
-            await self._rest(_TRIAL_EVERY)
-            if not self._has_work():
-                return connection
-            if connection is None or not connection.is_open:
-                connection = await self._connect()
-            if connection is not None:
-                await self._step(slot, connection)
-        return connection
-
-    async def _rest(self, seconds: float) -> None:
-        """Wait, but not when the lane closes."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._close_now.wait()
-
-    async def _connect(self) -> Connection | None:
-        try:
-            connection = await Connection.open(self._endpoint, self._limits)
-        except Lost as lost:
-            code = lost.reply.code if lost.reply else None
-            self._failed(lost.stage, code, lost.text)
-            self._backoff = min(self._backoff * 2, _BACKOFF_MAX)
-            await self._rest(self._backoff)
-            return None
-        self._connections = {known for known in self._connections if known.is_open} | {connection}
-        self._backoff = _BACKOFF_FIRST
-        return connection
-
-    async def _pace(self, rate: int) -> None:
-        """Keep within `rate` messages a second, over all connections of this lane."""
-        loop = asyncio.get_running_loop()
-        start = max(self._next_send, loop.time())
-        self._next_send = start + 1 / rate
-        await asyncio.sleep(start - loop.time())
-
-    async def _send(self, slot: int, connection: Connection, job: Job, item: Item) -> None:
-        row, campaign_id = item.row, job.work.campaign_id
-        try:
-            body = job.compose(row)
-        except BotError as error:
-            job.settle(item, unusable(campaign_id, item, self.carrier.id, error))
-            return
-        intent, ledger = self._journal.intent, self._ledger
-
-        def before_dot() -> bool:
-            return not job.stopped and self.carrier.usable and ledger.may_send and intent(slot, campaign_id, row.n)
-
-        self._sending[connection] = job
-        result = await connection.send(job.sender, row.email, body, before_dot=before_dot)
-        del self._sending[connection]
-        self._settle(slot, job, item, result)
-
-    def _settle(self, slot: int, job: Job, item: Item, result: Result) -> None:
-        if result.withheld:
-            job.put_back(item)
-            return
-        if not result.sent and (result.reply is None or result.reply.code == 421):
-            # The session ended before this message's dot: no verdict about the recipient.
-            self._failed(result.stage, result.reply.code if result.reply else None, result.text or str(result.reply))
-            item.tries += 1
-            if item.tries < TRIES_MAX:
-                job.put_back(item)
-                return
+    def settle(self, channel: Channel, item: Item, result: Result) -> None:
+        """Any ending: back into the queue, or into the ledger."""
         judgement = judge(result.stage, result.reply)
         code = result.reply.code if result.reply else 0
         if result.sent:
-            self._journal.result(slot, job.work.campaign_id, item.row.n, judgement.outcome, code)
-        self._note(job, item, result, judgement)
+            self._journal.result(channel.slot, item.job.campaign_id, item.row.n, judgement.outcome, code)
+        if judgement.blame == "nobody" and code == 250:
+            self.went_well(item)
+            return
+        if (pace := self._paces.of(item.row.email_key)) is not None:
+            pace.ended()
+        if result.withheld or self._once_more(channel, item, result, judgement):
+            item.job.put_back(item)
+            return
+        self._note(item, result, judgement)
         ours = judgement.blame not in {"nobody", "recipient"}
-        job.settle(item, self._ending(job, item, result, judgement), lost_by_us=ours)
+        item.job.settle(item, self._ending(item, result, judgement), lost_by_us=ours)
 
-    def _note(self, job: Job, item: Item, result: Result, judgement: Judgement) -> None:
+    def _once_more(self, channel: Channel, item: Item, result: Result, judgement: Judgement) -> bool:
+        """Whether this was no verdict about the recipient, so that the message waits again: a few times at most."""
+        if not result.sent and (result.reply is None or result.reply.code == 421):
+            # The session ended before this message's end. Nor is it a verdict about the server where the session
+            # had carried messages: many servers end a session after so many of them.
+            if channel.carried:
+                return True
+            self._failed(result.stage, result.reply.code if result.reply else None, result.text or str(result.reply))
+        elif judgement.outcome is Outcome.failed_temporary and judgement.blame == "sender" and self._is_well:
+            self._slow_down(item, str(result.reply))
+        else:
+            return False
+        item.tries += 1
+        return item.tries < TRIES_MAX
+
+    @property
+    def _is_well(self) -> bool:
+        """Whether the server takes messages at all."""
+        return self._taken > 0 or self._flow > 1
+
+    def _slow_down(self, item: Item, why: str) -> None:
+        """A provider put us off by its policy while the server takes the mail of others."""
+        provider = self._paces.provider(item.row.email_key)
+        known = sum(self._paces.provider(address) == provider for address in self._recent)
+        flow = max(self._flow, self._taken / _LOOK_EVERY) * known / max(len(self._recent), 1)
+        learned = self._paces.limited.get(provider)
+        pace = self._paces.put_off(item.row.email_key, self._loop.time(), flow, why[:REPLY_MAX])
+        if learned is None:
+            log.warning(
+                "the provider puts us off", server=self.carrier.name, provider=provider, rate=pace.rate, why=why
+            )
+
+    def _note(self, item: Item, result: Result, judgement: Judgement) -> None:
         """What the ending says of the server and of the address."""
         if judgement.suppress:
             reason = f"{judgement.why}: {result.reply}"[:REPLY_MAX]
             self._ledger.suppress(item.row.email_key, reason)
-            job.suppressed.add(item.row.email_key)
+            item.job.suppressed.add(item.row.email_key)
         if judgement.blame in {"nobody", "recipient"}:
             self._failures = 0
             self._ledger.about(self.carrier.id).good()
@@ -278,14 +364,15 @@ class Lane:
 
     def _failed(self, stage: Stage, code: int | None, text: str) -> None:
         self._failures += 1
-        if self._failures == self._settings.stop_after_failures:
+        if self._failures == self._stop_after:
             log.warning("the server keeps failing; only trials go to it", server=self.carrier.name, last=text)
+            self._next_trial = self._loop.time() + _TRIAL_EVERY
         self._ledger.about(self.carrier.id).bad(stage, code, text[:REPLY_MAX])
 
-    def _ending(self, job: Job, item: Item, result: Result, judgement: Judgement) -> Ending:
+    def _ending(self, item: Item, result: Result, judgement: Judgement) -> Ending:
         delivered = judgement.blame == "nobody"
         return Ending(
-            campaign_id=job.work.campaign_id,
+            campaign_id=item.job.campaign_id,
             n=item.row.n,
             status=judgement.outcome.value,
             at=now(),

@@ -9,7 +9,7 @@ lock), no further message leaves.
 import asyncio
 import contextlib
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import structlog
@@ -18,15 +18,15 @@ from bot.clock import now
 from bot.mail.journal import Journal
 from storage import deliveries, leases, sending
 from storage.db import Database, Tx
-from storage.deliveries import Ending
+from storage.deliveries import Delivered, Ending
 from storage.errors import StorageError
 from storage.models import Evidence
 
 log = structlog.get_logger()
 
 FLUSH_EVERY = timedelta(milliseconds=100)
-FLUSH_AT = 1_000
-BACKLOG_MAX = 5_000
+FLUSH_AT = 4_000
+BACKLOG_MAX = 20_000
 """Results that may wait for the database before sending stops; far below what the journal holds."""
 
 
@@ -67,16 +67,40 @@ class Testimony:
         return row
 
 
+@dataclass(slots=True)
+class _Batch:
+    """What has come in since the last flush."""
+
+    endings: list[Ending] = field(default_factory=list)
+    lost_by_us: list[Ending] = field(default_factory=list)
+    """Those of the endings that an outage may claim."""
+    delivered: dict[tuple[int, int], Delivered] = field(default_factory=dict)
+    """By campaign and server: nearly all results are these, so they are kept as bare numbers."""
+    suppress: list[tuple[str, str]] = field(default_factory=list)
+    ended_leases: list[int] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.endings or self.delivered or self.suppress or self.ended_leases)
+
+    def absorb(self, later: "_Batch") -> None:
+        self.endings += later.endings
+        self.lost_by_us += later.lost_by_us
+        for key, delivered in later.delivered.items():
+            known = self.delivered.setdefault(key, delivered)
+            if known is not delivered:
+                known.numbers.extend(delivered.numbers)
+        self.suppress += later.suppress
+        self.ended_leases += later.ended_leases
+
+
 class Ledger:
     """Collects endings and writes them. One for each worker."""
 
     def __init__(self, db: Database, journal: Journal) -> None:
         self._db = db
         self._journal = journal
-        self._endings: list[Ending] = []
-        self._about_us: list[bool] = []
-        self._suppress: list[tuple[str, str]] = []
-        self._ended_leases: list[int] = []
+        self._batch = _Batch()
+        self._waiting = 0
         self._testimony: dict[int, Testimony] = defaultdict(Testimony)
         self._wake = asyncio.Event()
         self._flushing = asyncio.Lock()
@@ -85,21 +109,34 @@ class Ledger:
 
     @property
     def may_send(self) -> bool:
-        return self.stuck is None and len(self._endings) < BACKLOG_MAX
+        return self.stuck is None and self._waiting < BACKLOG_MAX
+
+    def delivered(self, campaign_id: int, server_id: int, n: int) -> None:
+        """The server took it with 250. Its time is that of the first of its batch: within one flush of the truth."""
+        known = self._batch.delivered.get((campaign_id, server_id))
+        if known is None:
+            known = self._batch.delivered[campaign_id, server_id] = Delivered(campaign_id, server_id, now(), [])
+        known.numbers.append(n)
+        self._came_in()
 
     def add(self, ending: Ending, *, lost_by_us: bool = False) -> None:
         """One result. `lost_by_us`: it failed for a reason that is not the recipient's, so an outage may claim it."""
-        self._endings.append(ending)
-        self._about_us.append(lost_by_us)
-        if len(self._endings) >= FLUSH_AT:
+        self._batch.endings.append(ending)
+        if lost_by_us:
+            self._batch.lost_by_us.append(ending)
+        self._came_in()
+
+    def _came_in(self) -> None:
+        self._waiting += 1
+        if self._waiting == FLUSH_AT:
             self._wake.set()
 
     def suppress(self, email_key: str, reason: str) -> None:
-        self._suppress.append((email_key, reason))
+        self._batch.suppress.append((email_key, reason))
 
     def end_lease(self, lease_id: int) -> None:
         """Every delivery of the lease has a result here; the lease ends with them, in one transaction."""
-        self._ended_leases.append(lease_id)
+        self._batch.ended_leases.append(lease_id)
 
     def about(self, server_id: int) -> Testimony:
         return self._testimony[server_id]
@@ -125,31 +162,35 @@ class Ledger:
     async def flush(self) -> None:
         """Write all that has come in. Raises StorageError, and then keeps everything for the next try."""
         async with self._flushing:
-            endings, about_us = list(self._endings), list(self._about_us)
-            suppress, ended = list(self._suppress), list(self._ended_leases)
             evidence = [row for server, t in self._testimony.items() if (row := t.take(server, now()))]
-            if not (endings or suppress or ended or evidence):
+            if not self._batch and not evidence:
                 return
-            mark = self._journal.mark()
+            batch, self._batch = self._batch, _Batch()
+            waiting, mark = self._waiting, self._journal.mark()
             try:
                 async with self._db.transaction() as tx:
-                    await self._stamp(tx, endings, about_us)
-                    await deliveries.write(tx, endings)
-                    for reason in {reason for _, reason in suppress}:
-                        keys = [key for key, why in suppress if why == reason]
-                        await deliveries.suppress(tx, keys, reason, now())
+                    await self._write(tx, batch)
                     await sending.testify(tx, evidence)
-                    await leases.end(tx, ended)
             except StorageError:
                 for row in evidence:
                     self._testimony[row.server_id].failed += row.failed
+                batch.absorb(self._batch)
+                self._batch = batch
                 raise
             self._journal.checkpoint(mark)
-            del self._endings[: len(endings)], self._about_us[: len(about_us)]
-            del self._suppress[: len(suppress)], self._ended_leases[: len(ended)]
+            self._waiting -= waiting
 
-    async def _stamp(self, tx: Tx, endings: list[Ending], about_us: list[bool]) -> None:
-        lost = [ending for ending, ours in zip(endings, about_us, strict=True) if ours]
+    async def _write(self, tx: Tx, batch: _Batch) -> None:
+        await self._stamp(tx, batch.lost_by_us)
+        await deliveries.write(tx, batch.endings)
+        for delivered in batch.delivered.values():
+            await deliveries.write_delivered(tx, delivered)
+        for reason in {reason for _, reason in batch.suppress}:
+            keys = [key for key, why in batch.suppress if why == reason]
+            await deliveries.suppress(tx, keys, reason, now())
+        await leases.end(tx, batch.ended_leases)
+
+    async def _stamp(self, tx: Tx, lost: list[Ending]) -> None:
         if not lost:
             return
         outages = await deliveries.open_outages(tx)

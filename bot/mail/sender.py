@@ -1,12 +1,11 @@
 """The sender: drives every campaign and resend to where the database says it should be.
 
-The wish is in the database; this loop reads it every 50 ms while it sends. A campaign that is `sending` gets a job
-on the lane of its server; one that is `pausing` is stopped, settled and confirmed. One sender runs for a database
-(bot/mail/worker.py holds the lock); after a crash the next one begins with bot/mail/recovery.py.
+The wish is in the database; this loop reads it as soon as it changes (storage/changes.py). A campaign that is
+`sending` gets a job on the lane of its server; one that is `pausing` is stopped, settled and confirmed. One sender
+runs for a database (bot/mail/worker.py holds the lock); after a crash the next one begins with bot/mail/recovery.py.
 """
 
 import asyncio
-import contextlib
 import os
 import socket
 from collections.abc import Callable
@@ -27,7 +26,7 @@ from bot.mail.ledger import Ledger
 from bot.mail.preparing import prepare
 from bot.mail.recovery import recover
 from bot.mail.transaction import Limits
-from storage import deliveries, sending, workers
+from storage import changes, deliveries, sending, workers
 from storage.db import Database
 from storage.errors import StorageError
 from storage.models import Worker
@@ -36,7 +35,7 @@ from storage.sending import Carrier, Work
 log = structlog.get_logger()
 
 POLL = timedelta(milliseconds=50)
-POLL_IDLE = timedelta(milliseconds=200)
+POLL_CALM = timedelta(milliseconds=250)
 SLOTS = 1024
 """Connections that one worker may hold over all servers."""
 _SETTLE_SECONDS = 10.0
@@ -72,11 +71,10 @@ class Sender:
         self._ledger = Ledger(self.db, journal)
         flushing = asyncio.create_task(self._ledger.run())
         try:
-            while not self._stopping.is_set():
-                await self._poll()
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self._pause_between_looks()):
-                        await self._stopping.wait()
+            async with changes.watch(self.db) as watch:
+                while not self._stopping.is_set():
+                    await self._poll()
+                    await watch.wait(self._pause_between_looks(), self._stopping)
         finally:
             await self._wind_down(flushing)
 
@@ -84,10 +82,11 @@ class Sender:
         """Take nothing more; `run` returns when what was in flight has settled."""
         self._stopping.set()
 
-    def _pause_between_looks(self) -> float:
-        """Seconds. A pause must be seen at once; a start may take a moment, and an idle sender should cost nothing."""
-        busy = self._jobs or any(not drop.done() for drop in self._drops.values())
-        return (POLL if busy else POLL_IDLE).total_seconds()
+    def _pause_between_looks(self) -> timedelta:
+        """What people ask is seen at once in any case; what stops or runs out here is to be noticed soon as well."""
+        stopping = any(not drop.done() for drop in self._drops.values())
+        running_out = any(job.exhausted for job in self._jobs.values())
+        return POLL if stopping or running_out else POLL_CALM
 
     async def _poll(self) -> None:
         """One look at the database. When it does not answer, what runs goes on and the next look is tried again."""
@@ -140,7 +139,7 @@ class Sender:
         job.suppressed |= fresh
         self._assign(job)
         job.refill(self._waker(work.server_id))
-        if job.exhausted and not job.has_rows and job.in_flight == 0:
+        if job.exhausted and not job.rows and job.in_flight == 0:
             await self._ledger.flush()
             if await endings.finish(self.db, work):
                 self._drops[key] = asyncio.create_task(self._drop(self._jobs.pop(key)))
@@ -212,8 +211,6 @@ class Sender:
             self._lanes[server_id] = await self._open_lane(carriers[server_id])
 
     async def _open_lane(self, carrier: Carrier) -> Lane:
-        count = min(carrier.max_connections, len(self._free_slots))
-        slots = [self._free_slots.pop() for _ in range(count)]
         sending_settings = self.settings.sending
         command = timedelta(seconds=sending_settings.command_timeout)
         limits = Limits(
@@ -225,12 +222,10 @@ class Sender:
             dot=timedelta(seconds=sending_settings.dot_timeout),
         )
         endpoint = await asyncio.to_thread(endpoint_of, carrier, self.settings)
-        return Lane(carrier, endpoint, sending_settings, self._ledger, self._journal, slots, limits)
+        return Lane(carrier, endpoint, self.settings, self._ledger, self._journal, self._free_slots, limits)
 
     async def _close_lane(self, server_id: int) -> None:
-        lane = self._lanes.pop(server_id)
-        await lane.close(_SETTLE_SECONDS)
-        self._free_slots += lane.slots
+        await self._lanes.pop(server_id).close(_SETTLE_SECONDS)
 
     async def _beat(self) -> None:
         if now() < self._next_beat:

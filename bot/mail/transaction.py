@@ -1,6 +1,7 @@
-"""The words of one SMTP transaction: its limits, its commands, its replies and how it ended."""
+"""The words of an SMTP transaction: its limits, its commands, its replies and how it ended."""
 
 import re
+import sys
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, NamedTuple
@@ -11,6 +12,7 @@ MAX_TEXT: Final = 2000
 """Characters kept of one reply."""
 
 _FORBIDDEN: Final = re.compile("[\x00-\x1f\x7f<>\ud800-\udfff]")
+_PLAIN: Final = re.compile("[!-;=?-~]+")
 _CONTROLS: Final = re.compile(r"(?:[^\S\n]|[\x00-\x09\x0b-\x1f\x7f-\x9f])+")
 
 
@@ -42,6 +44,7 @@ class Features:
     eight_bit: bool = False
     smtputf8: bool = False
     size: int | None = None
+    chunking: bool = False
 
 
 class Result(NamedTuple):
@@ -49,7 +52,7 @@ class Result(NamedTuple):
 
     `stage` is where it ended; `reply` the server's answer there, None when the connection was lost,
     timed out or spoke nonsense (`text` then says why). `sent`: the final dot was written. `withheld`:
-    `before_dot` said no, nothing was sent, the recipient stays queued.
+    who has the messages said no, nothing was sent, the recipient stays queued.
     """
 
     stage: Stage
@@ -70,42 +73,54 @@ def read_reply(lines: list[bytes]) -> Reply:
     return Reply(int(lines[-1][:3]), text[:MAX_TEXT] if text.isprintable() else clean(text))
 
 
-def envelope(features: Features, sender: str, recipient: str, body: bytes) -> list[bytes] | Result:
-    """The commands of a transaction in order of their steps, or a refusal that needs no server."""
-    if _FORBIDDEN.search(sender):
-        return _refused(Stage.mail, 553, "5.1.7 The sender's address contains characters that SMTP forbids.")
-    if _FORBIDDEN.search(recipient) or not recipient:
-        return _refused(
-            Stage.rcpt, 553, "5.1.3 The recipient's address is empty or contains characters that SMTP forbids."
-        )
-    options = ""
-    if features.size is not None:
-        if 0 < features.size < len(body):
+class Envelopes:
+    """The commands that announce a message to one server, by what it announced itself."""
+
+    def __init__(self, features: Features) -> None:
+        self._features = features
+        self._largest = features.size or sys.maxsize
+        self._last = () if features.pipelining and features.chunking else (b"DATA\r\n",)
+        self._mail: dict[str, bytes] = {}
+
+    def of(self, sender: str, recipient: str, body: bytes) -> tuple[bytes, ...] | Result:
+        """MAIL, RCPT and, unless the text goes by BDAT, DATA; or a refusal that needs no server."""
+        mail = self._mail.get(sender)
+        if mail is None or not _PLAIN.fullmatch(recipient) or not body.isascii() or len(body) > self._largest:
+            return self._with_care(sender, recipient, body)
+        size = b" SIZE=%d\r\n" % len(body) if self._features.size is not None else b"\r\n"
+        return mail + size, b"RCPT TO:<%b>\r\n" % recipient.encode(), *self._last
+
+    def _with_care(self, sender: str, recipient: str, body: bytes) -> tuple[bytes, ...] | Result:
+        features = self._features
+        if _FORBIDDEN.search(sender):
+            return _refused(Stage.mail, 553, "5.1.7 The sender's address contains characters that SMTP forbids.")
+        if _FORBIDDEN.search(recipient) or not recipient:
+            return _refused(
+                Stage.rcpt, 553, "5.1.3 The recipient's address is empty or contains characters that SMTP forbids."
+            )
+        if len(body) > self._largest:
             text = (
-                f"5.3.4 The message has {len(body):,} bytes, the server takes at most {features.size:,}. "
+                f"5.3.4 The message has {len(body):,} bytes, the server takes at most {self._largest:,}. "
                 "Make it smaller or raise the server's limit."
             )
             return _refused(Stage.mail, 552, text)
-        options = f" SIZE={len(body)}"
-    if not body.isascii():
-        if not features.eight_bit:
-            # RFC 6152 3: without the announcement 8-bit text must not be sent.
-            return _refused(
-                Stage.mail, 554, "5.6.3 The message contains 8-bit text, and the server does not announce 8BITMIME."
-            )
-        options += " BODY=8BITMIME"
-    if not (sender.isascii() and recipient.isascii()):
-        if not features.smtputf8:
-            return _refused(
-                Stage.mail, 553, "5.6.7 The address is not ASCII, and the server does not announce SMTPUTF8."
-            )
-        options += " SMTPUTF8"
-    return [
-        b"RSET\r\n",
-        f"MAIL FROM:<{sender}>{options}\r\n".encode(),
-        f"RCPT TO:<{recipient}>\r\n".encode(),
-        b"DATA\r\n",
-    ]
+        options = "" if features.size is None else f" SIZE={len(body)}"
+        if not body.isascii():
+            if not features.eight_bit:
+                # RFC 6152 3: without the announcement 8-bit text must not be sent.
+                return _refused(
+                    Stage.mail, 554, "5.6.3 The message contains 8-bit text, and the server does not announce 8BITMIME."
+                )
+            options += " BODY=8BITMIME"
+        if not (sender.isascii() and recipient.isascii()):
+            if not features.smtputf8:
+                return _refused(
+                    Stage.mail, 553, "5.6.7 The address is not ASCII, and the server does not announce SMTPUTF8."
+                )
+            options += " SMTPUTF8"
+        elif _PLAIN.fullmatch(sender):
+            self._mail[sender] = f"MAIL FROM:<{sender}>".encode()
+        return f"MAIL FROM:<{sender}>{options}\r\n".encode(), f"RCPT TO:<{recipient}>\r\n".encode(), *self._last
 
 
 def _refused(stage: Stage, code: int, text: str) -> Result:

@@ -237,4 +237,4 @@ class Suppression(Base):
     reason: Mapped[str]
     source: Mapped[str] = mapped_column(String(20))
     """bounce, unsubscribe or person."""
-    at: Mapped[datetime]
+    at: Mapped[datetime] = mapped_column(index=True)

@@ -6,9 +6,16 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from tests.bench import ack, outbox, send
+from tests.bench import ack, latency, outbox, pause, peers, send
 
-BENCHES: dict[str, Callable[[], Awaitable[dict[str, Any]]]] = {"ack": ack.run, "outbox": outbox.run, "send": send.run}
+BENCHES: dict[str, Callable[[], Awaitable[dict[str, Any]]]] = {
+    "ack": ack.run,
+    "latency": latency.run,
+    "outbox": outbox.run,
+    "pause": pause.run,
+    "peers": peers.run,
+    "send": send.run,
+}
 
 
 def main() -> None:
@@ -28,7 +35,7 @@ async def _run(name: str) -> dict[str, Any]:
 
 
 def _table(figures: dict[str, dict[str, Any]]) -> str:
-    lines = [f"{name:6} {key:20} {value}" for name, found in figures.items() for key, value in found.items()]
+    lines = [f"{name:8} {key:20} {value}" for name, found in figures.items() for key, value in found.items()]
     return "\n".join(lines)
 
 

@@ -15,9 +15,13 @@ from tests.integration.page_support import Office
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """What hands sockets from hand to hand must work on both kinds of loop; the rest runs on asyncio's own."""
+    """What hands sockets from hand to hand must work on both kinds of loop; the sender has uvloop, as its process does;
+    the rest runs on asyncio's own.
+    """
     if item.path.name.startswith("test_connection_"):
         return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+    if item.path.name.startswith(("test_sender", "test_providers")):
+        return {"uvloop": uvloop.new_event_loop}
     return {"asyncio": asyncio.new_event_loop}
 
 

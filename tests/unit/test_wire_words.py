@@ -4,40 +4,48 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.mail.replies import Reply
-from bot.mail.transaction import MAX_TEXT, Features, Result, clean, envelope, read_reply
+from bot.mail.transaction import MAX_TEXT, Envelopes, Features, Result, clean, read_reply
 
 EVERYTHING = Features(pipelining=True, eight_bit=True, smtputf8=True, size=0)
 
 
 def test_the_commands_come_in_order() -> None:
-    assert envelope(Features(), "a@example.com", "b@example.net", b"x\r\n") == [
-        b"RSET\r\n",
-        b"MAIL FROM:<a@example.com>\r\n",
-        b"RCPT TO:<b@example.net>\r\n",
-        b"DATA\r\n",
-    ]
+    envelopes = Envelopes(Features())
+    for _ in range(2):  # the second time it knows the sender
+        assert envelopes.of("a@example.com", "b@example.net", b"x\r\n") == (
+            b"MAIL FROM:<a@example.com>\r\n",
+            b"RCPT TO:<b@example.net>\r\n",
+            b"DATA\r\n",
+        )
+
+
+def test_a_text_in_chunks_needs_no_data() -> None:
+    commands = Envelopes(Features(pipelining=True, chunking=True)).of("a@example.com", "b@example.net", b"x\r\n")
+    assert commands == (b"MAIL FROM:<a@example.com>\r\n", b"RCPT TO:<b@example.net>\r\n")
 
 
 def test_bounces_have_no_sender() -> None:
-    commands = envelope(Features(), "", "b@example.net", b"x\r\n")
-    assert isinstance(commands, list)
-    assert commands[1] == b"MAIL FROM:<>\r\n"
+    commands = Envelopes(Features()).of("", "b@example.net", b"x\r\n")
+    assert not isinstance(commands, Result)
+    assert commands[0] == b"MAIL FROM:<>\r\n"
 
 
 def test_a_size_of_zero_is_no_limit() -> None:
-    commands = envelope(Features(size=0), "a@example.com", "b@example.net", b"x\r\n" * 1000)
-    assert isinstance(commands, list)
-    assert commands[1] == b"MAIL FROM:<a@example.com> SIZE=3000\r\n"
+    commands = Envelopes(Features(size=0)).of("a@example.com", "b@example.net", b"x\r\n" * 1000)
+    assert not isinstance(commands, Result)
+    assert commands[0] == b"MAIL FROM:<a@example.com> SIZE=3000\r\n"
 
 
 @given(st.text(max_size=40), st.text(max_size=40))
-def test_no_address_makes_more_than_four_lines(sender: str, recipient: str) -> None:
-    commands = envelope(EVERYTHING, sender, recipient, b"x\r\n")
+def test_no_address_makes_more_than_three_lines(sender: str, recipient: str) -> None:
+    envelopes = Envelopes(EVERYTHING)
+    envelopes.of(sender, "b@example.net", b"x\r\n")
+    commands = envelopes.of(sender, recipient, b"x\r\n")
     if isinstance(commands, Result):
         assert not commands.sent
         return
     said = b"".join(commands)
-    assert said.count(b"\n") == said.count(b"\r") == 4
+    assert said.count(b"\n") == said.count(b"\r") == 3
     assert said.count(b"<") == said.count(b">") == 2
 
 

@@ -1,0 +1,136 @@
+"""How fast each receiving provider is written to through one server: as the settings allow, or as it lets us.
+
+A provider is a group of domains that one organization receives mail for. One that puts us off by its policy (4.7.x)
+is left in peace for a while and then written to at half the pace; as long as it takes everything the pace grows again,
+until it is free. The shape is that of TCP's congestion control (RFC 5681): down by halves, up in small steps.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from bot.config import ProviderSettings
+
+LEAST: Final = 0.2
+"""Messages a second below which no pace falls: one in five seconds still shows whether the provider has come round."""
+FIRST_REST: Final = 5.0
+LONGEST_REST: Final = 300.0
+"""Seconds in which a provider that put us off gets nothing; doubled each time, until it takes something."""
+_RISE: Final = 1.25
+_RISE_EVERY: Final = 10.0
+_FREE_AT: Final = 4
+"""A learned pace ends when it has grown to so many times the flow at which the provider had put us off."""
+_CATCH_UP: Final = 0.05
+"""Seconds: what a pace may make up for when the loop was late. More would be a burst."""
+
+# Domains that one organization receives mail for, so that its limits are of them all. Others stand for themselves.
+_GROUPS: Final = {
+    "gmail.com": ("googlemail.com",),
+    "outlook.com": ("hotmail.com", "hotmail.co.uk", "hotmail.de", "hotmail.fr", "live.com", "msn.com", "outlook.de"),
+    "yahoo.com": ("yahoo.co.uk", "yahoo.de", "yahoo.fr", "ymail.com", "rocketmail.com", "aol.com"),
+    "icloud.com": ("me.com", "mac.com"),
+    "gmx.net": ("gmx.de", "gmx.at", "gmx.ch", "gmx.com", "web.de"),
+}
+_KNOWN: Final = {domain: name for name, domains in _GROUPS.items() for domain in domains}
+
+
+@dataclass(slots=True)
+class Pace:
+    """One provider's. Times are the loop's, in seconds; rates are messages a second."""
+
+    limit: float | None = None
+    """What the settings allow; None: no limit."""
+    connections: int | None = None
+    """How many messages may be under way to it at once; None: no limit."""
+    rate: float | None = None
+    """What holds now: the limit, or what was learned."""
+    why: str = ""
+    """The reply that the learned pace comes from."""
+    in_flight: int = 0
+    next_at: float = 0.0
+    _rests: int = 0
+    _rise_at: float = 0.0
+    _free_at: float = 0.0
+
+    @property
+    def is_learned(self) -> bool:
+        return self.rate != self.limit
+
+    def may_send(self, at: float) -> bool:
+        return at >= self.next_at and (self.connections is None or self.in_flight < self.connections)
+
+    def sent(self, at: float) -> None:
+        self.in_flight += 1
+        if self.rate is not None:
+            self.next_at = max(self.next_at, at - _CATCH_UP) + 1 / self.rate
+
+    def ended(self) -> None:
+        """What was sent has its ending. One that was sent before there was a pace was not counted."""
+        self.in_flight = max(self.in_flight - 1, 0)
+
+    def put_off(self, at: float, flow: float, why: str) -> None:
+        """The provider put a message off. `flow`: how many a second were going to it."""
+        if at < self.next_at and self._rests:
+            return  # the answer to what was on its way when it rested already
+        self.rate = max(LEAST, min(flow, self.rate or flow) / 2)
+        self.why = why
+        self.next_at = at + min(FIRST_REST * 2**self._rests, LONGEST_REST)
+        self._rests += 1
+        self._rise_at = self.next_at + _RISE_EVERY
+        self._free_at = max(self._free_at, flow * _FREE_AT)
+
+    def took(self, at: float) -> None:
+        """The provider took a message."""
+        if not self.is_learned or at < self.next_at - 1 / (self.rate or 1):
+            return
+        self._rests = 0
+        if self.rate is not None and at >= self._rise_at:
+            self._rise_at = at + _RISE_EVERY
+            self.rate *= _RISE
+            if self.rate >= min(self._free_at, self.limit or self._free_at):
+                self.rate, self.why, self._free_at = self.limit, "", 0.0
+
+
+@dataclass(slots=True)
+class Paces:
+    """Those of one server."""
+
+    settings: Mapping[str, ProviderSettings] = field(default_factory=dict)
+    limited: dict[str, Pace] = field(default_factory=dict)
+    """Provider -> its pace, only where there is one: mostly there is none, and then nothing is looked up."""
+    _names: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._names = _KNOWN | {domain: name for name, each in self.settings.items() for domain in each.domains}
+        for name, each in self.settings.items():
+            self.limited[name] = Pace(each.rate_per_second, each.connections, each.rate_per_second)
+
+    def provider(self, address: str) -> str:
+        """Of an address in lower case."""
+        domain = address.rpartition("@")[2]
+        return self._names.get(domain, domain)
+
+    def of(self, address: str) -> Pace | None:
+        """None where nothing limits it."""
+        return self.limited.get(self.provider(address)) if self.limited else None
+
+    def put_off(self, address: str, at: float, flow: float, why: str) -> Pace:
+        """A message to this address was put off by policy: its provider is written to more slowly from now on."""
+        pace = self.limited.setdefault(self.provider(address), Pace())
+        pace.put_off(at, flow, why)
+        return pace
+
+    def next_at(self) -> float | None:
+        """When a provider that waits may be written to again; None when none waits for a time."""
+        return min((pace.next_at for pace in self.limited.values() if pace.rate is not None), default=None)
+
+    def forget(self) -> list[str]:
+        """Let go of learned paces that have ended, nothing being under way. Their providers."""
+        ended = [
+            name
+            for name, pace in self.limited.items()
+            if name not in self.settings and not pace.is_learned and not pace.in_flight
+        ]
+        for name in ended:
+            del self.limited[name]
+        return ended

@@ -1,0 +1,106 @@
+"""Whether something was asked of the sender since the last look, for next to nothing.
+
+A wish to pause must be seen within milliseconds, and the sender's whole look at the database is too dear for that.
+So a cheap one goes before it: on SQLite the file's version, a word in shared memory, on either database one statement
+over the few rows that say what is to be sent.
+"""
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, closing
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from storage.db import Database, explain
+
+LOOK_EVERY = timedelta(milliseconds=10)
+LOOK_EVERY_POSTGRESQL = timedelta(milliseconds=25)
+"""A look costs a trip to the server there."""
+
+_ASKED = """
+SELECT 'campaign', CAST(id AS TEXT), state, wish FROM campaigns WHERE state IN ('sending', 'pausing')
+UNION ALL
+SELECT 'resend', CAST(id AS TEXT), state, CAST(wave AS TEXT) FROM resends WHERE state IN ('sending', 'pausing')
+UNION ALL
+SELECT 'server', CAST(id AS TEXT), health, coalesce(CAST(drained_at AS TEXT), '') || ' '
+       || coalesce(CAST(failover_to_id AS TEXT), '') || ' ' || CAST(max_connections AS TEXT) || ' '
+       || coalesce(CAST(rate_per_second AS TEXT), '') FROM servers
+UNION ALL
+SELECT 'suppression', '', coalesce(CAST(max(at) AS TEXT), ''), '' FROM suppressions
+"""
+
+Rows = list[tuple[Any, ...]]
+
+
+class Watch:
+    """Looks at what is asked, again and again. One for each sender."""
+
+    def __init__(self, look: Callable[[], Coroutine[None, None, Rows | None]], every: timedelta) -> None:
+        self._look = look
+        self._every = every.total_seconds()
+        self._known: Rows | None = None
+
+    async def wait(self, within: timedelta, stopping: asyncio.Event) -> None:
+        """Until something else is asked than before, or `stopping` is set; at the latest after `within`."""
+        end = time.monotonic() + within.total_seconds()
+        while not stopping.is_set():
+            found = await self._look()
+            if found is not None and found != self._known:
+                self._known = found
+                return
+            pause = min(self._every, end - time.monotonic())
+            if pause <= 0:
+                return
+            await asyncio.sleep(pause)
+
+
+@asynccontextmanager
+async def watch(db: Database) -> AsyncIterator[Watch]:
+    """Raises StorageError where the database cannot be opened; later trouble only makes it look in vain."""
+    if not db.is_sqlite:
+        yield Watch(lambda: _ask(db), LOOK_EVERY_POSTGRESQL)
+        return
+    with closing(_open(str(db.url.database))) as connection:
+        yield Watch(_Versions(connection).look, LOOK_EVERY)
+
+
+def _open(path: str) -> sqlite3.Connection:
+    try:
+        return sqlite3.connect(f"file:{quote(str(Path(path).resolve()))}?mode=ro", uri=True, timeout=0)
+    except sqlite3.OperationalError as error:
+        raise explain(error) from error
+
+
+async def _ask(db: Database) -> Rows | None:
+    try:
+        async with db.connection() as connection:
+            return [tuple(row) for row in await connection.execute(text(_ASKED))]
+    except DBAPIError:
+        return None  # the whole look comes soon, and says what is wrong
+
+
+class _Versions:
+    """An SQLite file, on the loop's own thread: in WAL mode a reader waits for nobody."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._version = -1
+
+    async def look(self) -> Rows | None:
+        """None when nobody has written anything since."""
+        try:
+            (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+            if version == self._version:
+                return None
+            found = self._connection.execute(_ASKED).fetchall()
+        except sqlite3.OperationalError:
+            return None
+        self._version = version
+        return found

@@ -1,0 +1,60 @@
+"""From the command to the last dot: how long mail still leaves after somebody has said `/campaign pause`.
+
+A campaign at full speed is paused a hundred times by the use case behind the command, at random moments, in another
+process than the one that sends; the server knows when it took its last message. Milliseconds. 0: none left after it.
+"""
+
+import asyncio
+import random
+import statistics
+import time
+from typing import Any
+
+from bot.access import Access, Actor
+from bot.config import Settings
+from bot.services.campaigns import Campaigns
+from storage.models import CampaignState
+from tests.bench.sending import Stage, staged
+from tests.bench.timed_sink import TimedSink, timed_sink
+from tests.seeds import state_of, wish
+
+PAUSES = 100
+RECIPIENTS = 1_500_000
+CONNECTIONS = 50
+_WHO = Actor("bench", "bench", source="terminal")
+
+
+async def run() -> dict[str, Any]:
+    """`p50_ms` and `p99_ms` over all pauses, and how many messages were sent meanwhile."""
+    async with timed_sink() as sink, staged(sink.port, RECIPIENTS, CONNECTIONS) as stage:
+        settings = Settings(database_url=str(stage.db.url), data_dir=stage.folder)
+        campaigns = Campaigns(stage.db, settings, Access(settings.roles, settings.admins))
+        await wish(stage.db, stage.campaign, CampaignState.SENDING, CampaignState.SENDING)
+        took = [await _pause(campaigns, stage, sink) for _ in range(PAUSES)]
+        _, messages = await sink.last()
+    return {
+        "pauses": PAUSES,
+        "p50_ms": round(statistics.median(took), 1),
+        "p99_ms": round(statistics.quantiles(took, n=100)[-1], 1),
+        "messages": messages,
+    }
+
+
+async def _pause(campaigns: Campaigns, stage: Stage, sink: TimedSink) -> float:
+    """Milliseconds from the command to the last dot; afterwards the campaign goes on."""
+    await _flowing(sink)
+    await asyncio.sleep(random.uniform(0.05, 0.2))
+    begun = time.monotonic()
+    await campaigns.pause(_WHO, "spring-sale")
+    while await state_of(stage.db, stage.campaign) != CampaignState.PAUSED:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.05)  # whatever still arrives is counted
+    last, _ = await sink.last()
+    await campaigns.resume(_WHO, "spring-sale")
+    return max(0.0, last - begun) * 1000
+
+
+async def _flowing(sink: TimedSink) -> None:
+    _, before = await sink.last()
+    while (await sink.last())[1] < before + 500:
+        await asyncio.sleep(0.01)
