@@ -198,14 +198,18 @@ def _sendable() -> Select[Any]:
     )
 
 
-async def queued(tx: Tx, campaign_id: int, after: int, limit: int) -> list[Row]:
-    """The campaign's own deliveries that wait, in order, beyond number `after`."""
+async def queued(tx: Tx, campaign_id: int, after: int, limit: int, up_to: int | None = None) -> list[Row]:
+    """The campaign's own deliveries that wait, in order, beyond number `after` and up to number `up_to`."""
     wanted = _sendable().where(Delivery.campaign_id == campaign_id, Delivery.resend_id.is_(None), Delivery.n > after)
+    if up_to is not None:
+        wanted = wanted.where(Delivery.n <= up_to)
     return await _rows(tx, wanted.limit(limit))
 
 
-async def queued_again(tx: Tx, campaign_id: int, resend_id: int, wave: int, after: int, limit: int) -> list[Row]:
-    """The deliveries of a resend that wait in the waves up to `wave`, in order, beyond number `after`."""
+async def queued_again(
+    tx: Tx, campaign_id: int, resend_id: int, wave: int, after: int, limit: int, up_to: int | None = None
+) -> list[Row]:
+    """The deliveries of a resend that wait in the waves up to `wave`, in order, beyond `after` and up to `up_to`."""
     item = and_(
         ResendItem.campaign_id == Delivery.campaign_id,
         ResendItem.resend_id == resend_id,
@@ -221,6 +225,8 @@ async def queued_again(tx: Tx, campaign_id: int, resend_id: int, wave: int, afte
             Delivery.resend_id == resend_id,
         )
     )
+    if up_to is not None:
+        wanted = wanted.where(ResendItem.n <= up_to)
     return await _rows(tx, wanted.limit(limit))
 
 

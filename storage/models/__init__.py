@@ -25,6 +25,8 @@ from storage.models.mail import (
     Recipient,
     SendMinute,
     Server,
+    Shard,
+    Share,
     Suppression,
     Worker,
 )
@@ -83,6 +85,8 @@ __all__ = [
     "SendMinute",
     "Server",
     "Severity",
+    "Shard",
+    "Share",
     "SlackBot",
     "SlackInstallation",
     "Suppression",
