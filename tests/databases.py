@@ -75,6 +75,10 @@ class Databases:
             for table in _names(connection, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"):
                 if table != "alembic_version":
                     connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table)))
+            # The work engine's, where a piece of work of the last test would count as done.
+            for table in _names(connection, "SELECT tablename FROM pg_tables WHERE schemaname = 'dbos'"):
+                if table != "dbos_migrations":
+                    connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier("dbos", table)))
             used = "SELECT sequencename FROM pg_sequences WHERE schemaname = 'public' AND last_value IS NOT NULL"
             for sequence in _names(connection, used):
                 connection.execute(sql.SQL("ALTER SEQUENCE {} RESTART").format(sql.Identifier(sequence)))
