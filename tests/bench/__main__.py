@@ -6,7 +6,7 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from tests.bench import ack, latency, outbox, pause, peers, send
+from tests.bench import ack, latency, outbox, pause, peers, send, workers
 
 BENCHES: dict[str, Callable[[], Awaitable[dict[str, Any]]]] = {
     "ack": ack.run,
@@ -15,6 +15,7 @@ BENCHES: dict[str, Callable[[], Awaitable[dict[str, Any]]]] = {
     "pause": pause.run,
     "peers": peers.run,
     "send": send.run,
+    "workers": workers.run,
 }
 
 
