@@ -58,14 +58,19 @@ def run() -> None:
     uvloop.run(serve())
 
 
-@app.command(hidden=True)
+@app.command()
 def worker(
-    parent: Annotated[int | None, typer.Option(help="Stop when this process is no longer the parent.")] = None,
+    parent: Annotated[
+        int | None, typer.Option(hidden=True, help="Stop when this process is no longer the parent.")
+    ] = None,
 ) -> None:
-    """Send what the database says is to be sent. `holdfast run` starts it."""
+    """Send, until SIGTERM or Ctrl-C. `holdfast run` starts one; with PostgreSQL start more, on as many machines as you
+    like, with the same settings.
+    """
     from bot.mail.worker import run_worker  # noqa: PLC0415  # as in `run`
+    from bot.services.ramp_work import duties  # noqa: PLC0415
 
-    run_worker(_settings(logging=True), parent)
+    run_worker(_settings(logging=True), parent, duties)
 
 
 @app.command()

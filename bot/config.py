@@ -168,6 +168,8 @@ class SendingSettings(_Section):
     dot_timeout: float = Field(default=600, gt=0)
     settle_timeout: float = Field(default=30, gt=0)
     """How long a pause waits for replies to what is in flight; after it those deliveries are unknown."""
+    wait_for_journal: float = Field(default=600, ge=0)
+    """How long what a lost machine had in hand waits for its journal; after it those deliveries are unknown."""
     helo_name: str = "localhost"
 
 

@@ -19,7 +19,6 @@ from apscheduler.triggers.interval import IntervalTrigger  # type: ignore[import
 from bot.clock import now
 from bot.errors import SHOWABLE
 from bot.services.bundle import Services
-from bot.services.ramps import LOOK_EVERY
 from storage import evidence, inbound
 
 _KEEP_EVIDENCE = timedelta(days=7)
@@ -48,7 +47,6 @@ class Scheduler:
         )
         self.jobs: tuple[Job, ...] = (
             Job("notices", timedelta(seconds=1), services.notices.tick),
-            Job("ramps and thresholds", LOOK_EVERY, services.ramps.tick),
             Job("overdue approvals", timedelta(seconds=10), self._expire_approvals),
             Job("broken glasses", timedelta(seconds=10), services.break_glass.tick),
             Job("reports of deliveries", timedelta(seconds=10), services.reconciling.tick),

@@ -20,7 +20,7 @@ The rules, all of them consequences of one: *the ledger is the truth, the engine
   was written down. Arguments and results are what JSON can say.
 - A run that is cancelled by `stop`, or whose worker dies, stays pending under that worker's name. `adopt` gives what
   belongs to nobody alive to whoever is there.
-- dbos costs about 10 ms of CPU for each piece of work and 9 ms a second for looking (docs/scaling.md): a piece is
+- dbos costs about 8 ms of CPU for each piece of work and 10 ms a second for looking (docs/scaling.md): a piece is
   thousands of deliveries, never one.
 
 On PostgreSQL its tables are in the schema `dbos` of our database, on SQLite in `work.db` of the data directory, so
@@ -36,7 +36,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import structlog
 from dbos import DBOS, DBOSConfig, SetEnqueueOptions, SetWorkflowID
@@ -47,7 +47,7 @@ from storage.db import LINE, Database
 T = TypeVar("T")
 Run = Callable[..., Awaitable[None]]
 
-LOOK_EVERY = 1.0
+LOOK_EVERY = 3.0
 """Seconds between two looks of a worker for work that waits."""
 _NAME = "holdfast"
 _VERSION = "1"
@@ -69,6 +69,15 @@ class Kind:
     name: str
     run: Run
     at_once: int | None = None
+
+
+class Duty(Protocol):
+    """Work of another room that workers carry out beside their own: its kind, and who asks for it."""
+
+    kind: Kind
+
+    async def ask(self, engine: "Engine") -> None:
+        """Give the engine what is missing there. Called every few seconds by every worker, so by `ensure` alone."""
 
 
 class Engine:
@@ -108,14 +117,15 @@ class Engine:
     async def stop(self) -> None:
         """Take nothing more and leave what is under way to others: its runs are cancelled here."""
         global _engine  # noqa: PLW0603
+        _engine = None
+        logging.getLogger("dbos").setLevel(logging.CRITICAL)  # what it does at this moment fails, and goes on elsewhere
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
-        with ThreadPoolExecutor(1) as thread:  # dbos takes the loop's own threads with it
-            loop = asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor())  # it has put its own threads there, and takes them with it
+        with ThreadPoolExecutor(1) as thread:
             await loop.run_in_executor(thread, DBOS.destroy)
-            loop.set_default_executor(ThreadPoolExecutor())
-        _engine = None
 
     async def ensure(self, kind: str, key: str, *arguments: Any, group: str | None = None) -> None:
         """Have this work done once, by whichever worker takes it. With `group` where its kind has `at_once`."""
@@ -133,6 +143,8 @@ class Engine:
         `living` is asked after the list was read: whoever took work after it was alive before. One at a time may do
         this, or what another worker has just taken would be given away once more.
         """
+        if _engine is not self:
+            return 0
         pending = await DBOS.list_workflows_async(status="PENDING", load_input=False, load_output=False)
         if not pending:
             return 0
@@ -183,12 +195,15 @@ class Engine:
             sys_db_pool_size=_POOL,
             max_executor_threads=_THREADS,
             use_listen_notify=False,
+            notification_listener_polling_interval_sec=0.5,  # it looks at memory alone; a stop waits for it
             scheduler_polling_interval_sec=3600.0,  # nothing of ours is scheduled by it
             # Where the database is away it says so at every look; the sender says it once, in a sentence.
             log_level="ERROR",
         )
         if not self._db.is_sqlite:
-            config["db_engine_kwargs"] = {"connect_args": dict(LINE)}
+            # Without a question to the server before each use: a third of what looking costs. What finds a dead
+            # connection is tried again.
+            config["db_engine_kwargs"] = {"connect_args": dict(LINE), "pool_pre_ping": False}
         return config
 
     def _where(self) -> str:
@@ -207,8 +222,9 @@ _engine: Engine | None = None
 @DBOS.workflow(name="work", max_recovery_attempts=None)
 async def _run(kind: str, *arguments: Any) -> None:
     """What dbos knows by name: every kind of ours is one workflow of its, with the kind as its first argument."""
-    if _engine is not None:
-        await _engine.carry_out(kind, arguments)
+    if _engine is None:
+        raise asyncio.CancelledError  # it came while the engine stops: pending, as what was under way
+    await _engine.carry_out(kind, arguments)
 
 
 async def step(function: Callable[..., Coroutine[Any, Any, T]], *arguments: Any) -> T:

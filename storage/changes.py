@@ -25,7 +25,8 @@ LOOK_EVERY_POSTGRESQL = timedelta(milliseconds=25)
 """A look costs a trip to the server there."""
 
 _ASKED = """
-SELECT 'campaign', CAST(id AS TEXT), state, wish FROM campaigns WHERE state IN ('sending', 'pausing')
+SELECT 'campaign', CAST(id AS TEXT), state, wish || ' ' || coalesce(CAST(ramp_to_n AS TEXT), '')
+  FROM campaigns WHERE state IN ('sending', 'pausing')
 UNION ALL
 SELECT 'resend', CAST(id AS TEXT), state, CAST(wave AS TEXT) FROM resends WHERE state IN ('sending', 'pausing')
 UNION ALL

@@ -221,8 +221,10 @@ async def queued(tx: Tx, campaign_id: int, after: int, limit: int, up_to: int | 
     return await _rows(tx, wanted.limit(limit))
 
 
-async def queued_again(tx: Tx, campaign_id: int, resend_id: int, wave: int, after: int, limit: int) -> list[Row]:
-    """The deliveries of a resend that wait in the waves up to `wave`, in order, beyond number `after`."""
+async def queued_again(
+    tx: Tx, campaign_id: int, resend_id: int, wave: int, after: int, limit: int, up_to: int | None = None
+) -> list[Row]:
+    """The deliveries of a resend that wait in the waves up to `wave`, in order, beyond `after` and up to `up_to`."""
     item = and_(
         ResendItem.campaign_id == Delivery.campaign_id,
         ResendItem.resend_id == resend_id,
@@ -238,6 +240,8 @@ async def queued_again(tx: Tx, campaign_id: int, resend_id: int, wave: int, afte
             Delivery.resend_id == resend_id,
         )
     )
+    if up_to is not None:
+        wanted = wanted.where(ResendItem.n <= up_to)
     return await _rows(tx, wanted.limit(limit))
 
 

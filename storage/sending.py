@@ -57,7 +57,7 @@ class Carrier:
     port: int
     tls: str
     max_connections: int
-    rate_per_second: int | None
+    rate_per_second: float | None
     usable: bool
 
 
@@ -153,6 +153,15 @@ def _follow(detours: dict[int, int], server_id: int) -> int:
 
 async def message(tx: Tx, campaign_id: int) -> Message:
     return (await tx.scalars(select(Message).where(Message.campaign_id == campaign_id))).one()
+
+
+async def has_to_stop(tx: Tx, item: Work) -> bool:
+    """Whether the campaign, or the resend, is still to be stopped; it then stays so until the transaction ends."""
+    if item.resend_id is not None:
+        resend = await tx.get(Resend, item.resend_id, with_for_update=True)
+        return resend is not None and resend.state == ResendState.PAUSING
+    campaign = await tx.get(Campaign, item.campaign_id, with_for_update=True)
+    return campaign is not None and campaign.state == CampaignState.PAUSING
 
 
 async def stop_campaign(tx: Tx, campaign_id: int, at: datetime, slipped: int) -> Campaign | None:

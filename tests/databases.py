@@ -34,6 +34,10 @@ DO $$ DECLARE each text; BEGIN
     FOR each IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version' LOOP
         EXECUTE format('DELETE FROM %I', each);
     END LOOP;
+    -- The work engine's, where a piece of work of the last test would count as done.
+    FOR each IN SELECT tablename FROM pg_tables WHERE schemaname = 'dbos' AND tablename <> 'dbos_migrations' LOOP
+        EXECUTE format('DELETE FROM dbos.%I', each);
+    END LOOP;
     FOR each IN SELECT sequencename FROM pg_sequences WHERE schemaname = 'public' AND last_value IS NOT NULL LOOP
         EXECUTE format('ALTER SEQUENCE %I RESTART', each);
     END LOOP;

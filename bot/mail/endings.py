@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from bot.clock import now
-from storage import deliveries, ramps, resends, sending, timeline
+from storage import deliveries, ramps, resends, sending, shards, timeline
 from storage.db import Database, Tx
 from storage.models import Campaign, CampaignState, DeliveryStatus, Resend, ResendState
 from storage.sending import Work
@@ -12,15 +12,28 @@ from storage.timeline import Entry
 _WHO = "Holdfast"
 
 
-async def confirm_stop(db: Database, work: Work, slipped: int) -> None:
-    """Nothing of it is in flight: pausing becomes what was wished, and the thread says how many slipped out."""
+async def confirm_stop(db: Database, work: Work) -> None:
+    """When no worker has anything of it in flight, pausing becomes what was wished, and the thread says how many
+    slipped out. Whoever sees that first says it.
+    """
+    async with db.read() as tx:
+        if await _is_busy(tx, work):
+            return
     async with db.transaction() as tx:
+        if not await sending.has_to_stop(tx, work) or await _is_busy(tx, work):
+            return
         if work.resend_id is not None:
             await _confirm_resend(tx, work.resend_id)
         else:
+            slipped = await shards.clear(tx, work.campaign_id, None)
             campaign = await sending.stop_campaign(tx, work.campaign_id, now(), slipped)
             if campaign is not None:
                 await _say_stopped(tx, campaign)
+
+
+async def _is_busy(tx: Tx, work: Work) -> bool:
+    """A resend stops as a whole, in all its campaigns."""
+    return await shards.busy(tx, work.campaign_id if work.resend_id is None else None, work.resend_id)
 
 
 async def _say_stopped(tx: Tx, campaign: Campaign) -> None:
@@ -52,6 +65,7 @@ async def _say_stopped(tx: Tx, campaign: Campaign) -> None:
 
 
 async def _confirm_resend(tx: Tx, resend_id: int) -> None:
+    await shards.clear(tx, None, resend_id)
     resend = await sending.stop_resend(tx, resend_id, now())
     if resend is None:
         return
@@ -70,6 +84,7 @@ async def finish(db: Database, work: Work) -> bool:
         campaign = await sending.finish_campaign(tx, work.campaign_id, now())
         if campaign is None:
             return False
+        await shards.clear(tx, work.campaign_id, None)
         await _say_finished(tx, campaign)
         return True
 
@@ -105,6 +120,7 @@ async def _finish_resend(tx: Tx, resend_id: int) -> bool:
     resend = await sending.end_wave(tx, resend_id, now())
     if resend is None:
         return False
+    await shards.clear(tx, None, resend_id)
     counts = await sending.resend_counts(tx, resend_id)
     delivered = counts[DeliveryStatus.DELIVERED]
     failed = counts[DeliveryStatus.FAILED_TEMPORARY] + counts[DeliveryStatus.FAILED_PERMANENT]
@@ -140,6 +156,7 @@ async def refuse(db: Database, work: Work, reason: str) -> None:
     async with db.transaction() as tx:
         if not await sending.set_aside(tx, work, now(), reason):
             return
+        await shards.clear(tx, work.campaign_id if work.resend_id is None else None, work.resend_id)
         await timeline.record(
             tx,
             Entry(

@@ -20,8 +20,8 @@ from bot.mail.ledger import Ledger
 from bot.mail.pacing import Paces
 from bot.mail.parking import Parking
 from bot.mail.preparing import Compose
-from storage import deliveries, leases
-from storage.db import Database
+from storage import deliveries, leases, shards
+from storage.db import Database, Tx
 from storage.deliveries import Ending, Row
 from storage.errors import StorageError
 from storage.models import DeliveryStatus, Retry
@@ -40,12 +40,26 @@ Key = tuple[int, int | None]
 """(campaign id, resend id or None): what a job is known by."""
 
 
+@dataclass(slots=True, eq=False)
+class Slice:
+    """A shard in this process: a range of the ledger, of which this worker leases a smaller range at a time."""
+
+    shard_id: int
+    after: int
+    """The number up to which it is leased."""
+    last: int
+    exhausted: bool = False
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when this worker has nothing of it any more and the database knows."""
+
+
 @dataclass(slots=True)
 class _Range:
     """A lease in this process: how many of its rows have no ending yet."""
 
     lease_id: int
     open: int
+    slice: Slice
 
 
 @dataclass(slots=True, eq=False)
@@ -80,15 +94,13 @@ class Job:
     compose: Compose
     stopped: bool = False
     in_flight: int = 0
-    exhausted: bool = False
+    slices: list[Slice] = field(default_factory=list)
     suppressed: set[str] = field(default_factory=set)
     """Addresses suppressed since their rows were leased."""
     _waiting: deque[Item] = field(default_factory=deque)
     _parked: Parking = field(default_factory=Parking)
     _ranges: dict[int, _Range] = field(default_factory=dict)
     _ended_at: deque[float] = field(default_factory=lambda: deque(maxlen=_ENDINGS_REMEMBERED))
-    _after: int = 0
-    _ran_dry_at: datetime | None = None
     _filling: asyncio.Task[None] | None = None
     _settled: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -207,25 +219,24 @@ class Job:
             self._filling = None
         if self.stopped:
             return
-        if not self.exhausted and self.runs_low:
-            self._filling = asyncio.create_task(self._lease(wake))
+        part = next((part for part in self.slices if not part.exhausted), None)
+        if part is not None and self.runs_low:
+            self._filling = asyncio.create_task(self._lease(part, wake))
         elif (wanted := self._parked.to_read()) is not None:
             self._filling = asyncio.create_task(self._read_again(*wanted, wake))
 
-    async def _lease(self, wake: Callable[[], None]) -> None:
-        bounds = self.work.wave, self.work.up_to
+    async def _lease(self, part: Slice, wake: Callable[[], None]) -> None:
         try:
-            rows, lease_id = await self._take_range()
+            rows, lease_id = await self._take_range(part)
         except StorageError as error:
             log.warning("no rows can be leased", reason=str(error))
             await asyncio.sleep(1)
             return
         if not rows:
-            # Where it may go further since it looked, it has to look again.
-            self.exhausted, self._ran_dry_at = bounds == (self.work.wave, self.work.up_to), now()
+            part.exhausted = True
             return
-        self._after = rows[-1].n
-        leased = _Range(lease_id, len(rows))
+        part.after = rows[-1].n
+        leased = _Range(lease_id, len(rows), part)
         self._ranges[lease_id] = leased
         self._waiting.extend(Item(self, row, leased) for row in rows)
         wake()
@@ -246,20 +257,38 @@ class Job:
         self._parked.fill(provider, len(numbers), items)
         wake()
 
-    async def _take_range(self) -> tuple[list[Row], int]:
+    async def _take_range(self, part: Slice) -> tuple[list[Row], int]:
+        """Rows and the id of their lease. No rows: the shard has none left, or it is no longer ours."""
         campaign_id, resend_id = self.key
         async with self.db.transaction() as tx:
-            if resend_id is None:
-                rows = await deliveries.queued(tx, campaign_id, self._after, LEASE_ROWS, self.work.up_to)
-            else:
-                rows = await deliveries.queued_again(
-                    tx, campaign_id, resend_id, self.work.wave, self._after, LEASE_ROWS
-                )
-            if not rows:
+            if not await shards.held(tx, part.shard_id, self.worker):
                 return [], 0
-            lease = leases.new(campaign_id, resend_id, rows[0].n, rows[-1].n, self.worker, self.boot_id, now())
-            await leases.take(tx, lease)
-        return rows, lease.id
+            for first, last in await leases.gaps(tx, campaign_id, resend_id, part.after + 1, part.last):
+                rows = await self._rows(tx, first - 1, last)
+                if rows:
+                    at = now()
+                    lease = leases.new(campaign_id, resend_id, rows[0].n, rows[-1].n, self.worker, self.boot_id, at)
+                    await leases.take(tx, lease)
+                    return rows, lease.id
+        return [], 0
+
+    async def _rows(self, tx: Tx, after: int, last: int) -> list[Row]:
+        campaign_id, resend_id = self.key
+        if resend_id is None:
+            up_to = last if self.work.up_to is None else min(last, self.work.up_to)
+            return await deliveries.queued(tx, campaign_id, after, LEASE_ROWS, up_to)
+        return await deliveries.queued_again(tx, campaign_id, resend_id, self.work.wave, after, LEASE_ROWS, last)
+
+    @property
+    def runs_out(self) -> bool:
+        """Whether a slice has nothing left to lease, so that its end is near."""
+        return any(part.exhausted for part in self.slices)
+
+    def done(self) -> list[Slice]:
+        """The slices that have nothing left to lease, and an ending for all that was leased."""
+        unfinished = {id(leased.slice) for leased in self._ranges.values()}
+        filling = self._filling is not None and not self._filling.done()
+        return [part for part in self.slices if part.exhausted and id(part) not in unfinished and not filling]
 
     async def stop(self) -> None:
         """No further dot leaves. Waits for a lease that is being taken, so that none is forgotten."""
@@ -277,23 +306,15 @@ class Job:
                 await self._settled.wait()
         return self.in_flight == 0
 
-    async def give_up_leases(self) -> None:
+    async def give_up_leases(self, tx: Tx) -> None:
         """Return what was leased and not sent. Only when nothing is in flight and the ledger is flushed."""
+        await leases.end(tx, list(self._ranges))
+
+    def forget(self) -> None:
+        """What was given up has been committed."""
         self._waiting.clear()
         self._parked.clear()
-        async with self.db.transaction() as tx:
-            await leases.end(tx, list(self._ranges))
         self._ranges.clear()
-
-    def start_over(self) -> None:
-        """Look at the ledger from its beginning again, for rows that were queued meanwhile."""
-        self._after = 0
-        self.exhausted = False
-
-    def look_again(self) -> None:
-        """As `start_over`, but seldom: for one that waits until it may go further, which may take hours."""
-        if self._ran_dry_at is None or now() - self._ran_dry_at >= LOOK_AGAIN_AFTER:
-            self.start_over()
 
 
 def unusable(campaign_id: int, item: Item, server_id: int, error: BotError) -> Ending:

@@ -59,6 +59,10 @@ class JournalError(BotError):
     """The journal cannot be made, read or written as asked."""
 
 
+class InUseError(JournalError):
+    """Its worker is still running."""
+
+
 class Recorded(NamedTuple):
     """One result as found in a journal. `reply_code` is 0 where the server gave none."""
 
@@ -215,6 +219,15 @@ class Journal:
         os.close(self._file)
 
     @staticmethod
+    def is_free(path: Path) -> bool:
+        """Whether its worker is gone. False also when the file is."""
+        try:
+            os.close(_lock(path))
+        except JournalError:
+            return False
+        return True
+
+    @staticmethod
     def recover(path: Path) -> Recovery:
         """Read the journal of a worker that is gone. Changes nothing, so it can be repeated.
 
@@ -331,7 +344,7 @@ def _lock(path: Path) -> int:
             raise BlockingIOError  # replaced by a new journal since it was opened
     except OSError as error:
         os.close(file)
-        raise JournalError(
+        raise InUseError(
             f"The journal {path} is in use: its worker is still running. Stop it first, or give this one another name."
         ) from error
     return file

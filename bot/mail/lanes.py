@@ -117,6 +117,11 @@ class Lane:
         self._fit()
         self.wake()
 
+    @property
+    def connections(self) -> int:
+        """How many it has or may open now, those that are ending included."""
+        return len(self._channels)
+
     def same_place(self, carrier: Carrier) -> bool:
         """Whether the server is still where this lane's connections go."""
         here = self.carrier

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from bot.clock import now
+from bot.mail.fence import Fence
 from bot.mail.journal import Journal
 from storage import deliveries, leases, sending
 from storage.db import Database, Tx
@@ -96,9 +97,10 @@ class _Batch:
 class Ledger:
     """Collects endings and writes them. One for each worker."""
 
-    def __init__(self, db: Database, journal: Journal) -> None:
+    def __init__(self, db: Database, journal: Journal, fence: Fence) -> None:
         self._db = db
         self._journal = journal
+        self._fence = fence
         self._batch = _Batch()
         self._waiting = 0
         self._testimony: dict[int, Testimony] = defaultdict(Testimony)
@@ -109,7 +111,7 @@ class Ledger:
 
     @property
     def may_send(self) -> bool:
-        return self.stuck is None and self._waiting < BACKLOG_MAX
+        return self.stuck is None and self._waiting < BACKLOG_MAX and self._fence.holds
 
     def delivered(self, campaign_id: int, server_id: int, n: int) -> None:
         """The server took it with 250. Its time is that of the first of its batch: within one flush of the truth."""

@@ -1,8 +1,8 @@
 """How fast each receiving provider is written to through one server: as the settings allow, or as it lets us.
 
 A provider is a group of domains that one organization receives mail for. One that puts us off because we send too
-much is left in peace for a while and then written to at half the pace; as long as it takes everything the pace grows again,
-until it is free. The shape is that of TCP's congestion control (RFC 5681): down by halves, up in small steps.
+much is left in peace for a while and then written to at half the pace; as long as it takes everything the pace grows
+again, until it is free. The shape is that of TCP's congestion control (RFC 5681): down by halves, up in small steps.
 """
 
 import re
@@ -20,7 +20,7 @@ LONGEST_REST: Final = 300.0
 # The words in which a provider says that we send too much at once. Greylisting and the like put off a recipient, and
 # say nothing of our pace.
 _TOO_MUCH: Final = re.compile(
-    r"(?i)rate|too (?:many|much|fast)|throttl|exceed|limit|volume|server busy|slow down|4\.7\.(?:28|500|650)\b",
+    r"rate|too (?:many|much|fast)|throttl|exceed|limit|volume|server busy|slow down|4\.7\.(?:28|500|650)\b",
     re.IGNORECASE,
 )
 _RISE: Final = 1.25

@@ -1,11 +1,16 @@
-"""After a crash: what was in flight, from the journals of workers that are gone.
+"""What a worker had in flight that is gone, from its journal.
 
 A leased delivery with a result in the journal gets that result. One whose final dot may have left without a result
 is unknown: listed by name and never sent again unless a person decides. The others were not sent and wait again.
 Where the journal is gone, or was written before the machine's last boot, all that was leased is unknown.
+
+A journal whose lock is free belongs to a process that is gone, however short that is ago. So a worker is recovered by
+whoever shares its folder, at once and not only at the start. Where the folder is on another machine, what was leased
+waits for that machine's return (bot/mail/fleet.py), and what was not leased goes on.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,9 +18,9 @@ from pathlib import Path
 import structlog
 
 from bot.clock import now
-from bot.mail.journal import Journal, Recorded, Recovery
+from bot.mail.journal import InUseError, Journal, JournalError, Recorded, Recovery
 from bot.mail.replies import Outcome
-from storage import deliveries, leases, timeline
+from storage import deliveries, leases, shards, timeline, workers
 from storage.db import Database, Tx
 from storage.deliveries import Ending
 from storage.models import Campaign, DeliveryStatus, Lease, Retry
@@ -33,40 +38,107 @@ _RETRY = {
 _NAMES_SHOWN = 20
 _LOST = "Holdfast stopped between the message and the server's answer"
 _UNTRUSTED = "the journal of this delivery is gone, or older than the machine's last boot"
+_AWAY = "the journal of this delivery is on a machine that did not come back in time"
 
 
 @dataclass(slots=True)
 class Recovered:
-    """What recovery found, for the log: results that were replayed, and unknown deliveries by campaign."""
+    """What recovery found: the workers, results that were replayed, and unknown deliveries by campaign."""
 
+    workers: set[str] = field(default_factory=set)
     replayed: int = 0
     unknown: dict[int, list[int]] = field(default_factory=dict)
+
+    def log(self) -> None:
+        if self.replayed or self.unknown:
+            unknown = sum(map(len, self.unknown.values()))
+            log.warning("recovered after a crash", replayed=self.replayed, unknown=unknown)
 
 
 async def recover(db: Database, folder: Path) -> Recovered:
     """Settle every lease that is still open. Only while no worker runs. Raises StorageError and JournalError."""
     found = Recovered()
     journals = await asyncio.to_thread(_read_all, folder)
-    by_worker = {recovery.worker: recovery for recovery in journals.values()}
     async with db.transaction() as tx:
-        for lease in await leases.all_of(tx):
-            await _settle(tx, lease, by_worker.get(lease.worker), found)
-            await leases.end(tx, [lease.id])
-        for campaign_id in found.unknown:
-            await _tell(tx, campaign_id, found.unknown[campaign_id])
-    for path in journals:
-        Journal.discard(path)
-    if found.replayed or found.unknown:
-        unknown = sum(map(len, found.unknown.values()))
-        log.warning("recovered after a crash", replayed=found.replayed, unknown=unknown)
+        known = {worker.id for worker in await workers.every(tx)}
+        for worker in {*known, *journals, *await leases.owners(tx)}:
+            await _settle_worker(tx, worker, journals.get(worker), found, _UNTRUSTED)
+        await _tell_all(tx, found)
+    for worker in journals:
+        Journal.discard(_path(folder, worker))
+    found.log()
     return found
 
 
-def _read_all(folder: Path) -> dict[Path, Recovery]:
-    return {path: Journal.recover(path) for path in sorted(folder.glob("*.journal"))}
+async def recover_dead(db: Database, folder: Path) -> Recovered:
+    """Settle what the workers left whose journals here are nobody's any more. While others run; several may try.
+
+    Raises StorageError, and JournalError for a journal that this version cannot read.
+    """
+    found = Recovered()
+    for worker in await asyncio.to_thread(_free, folder):
+        path = _path(folder, worker)
+        try:
+            recovery = await asyncio.to_thread(Journal.recover, path)
+        except JournalError as error:
+            if isinstance(error, InUseError) or not path.exists():
+                continue  # somebody else recovers it at this moment
+            raise
+        await _recover_one(db, worker, recovery, found)
+        with contextlib.suppress(JournalError):  # the same
+            Journal.discard(path)
+    found.log()
+    return found
 
 
-async def _settle(tx: Tx, lease: Lease, recovery: Recovery | None, found: Recovered) -> None:
+async def give_up(db: Database, worker: str) -> Recovered:
+    """The journal of this worker does not come back: all that it had leased is unknown. Raises StorageError."""
+    found = Recovered()
+    await _recover_one(db, worker, None, found)
+    found.log()
+    return found
+
+
+async def waiting(tx: Tx, lease: Lease) -> int:
+    """How many deliveries of a lease have no result."""
+    return len(await deliveries.still_queued(tx, lease.campaign_id, lease.resend_id, lease.first_n, lease.last_n))
+
+
+async def _recover_one(db: Database, worker: str, recovery: Recovery | None, found: Recovered) -> None:
+    one = Recovered()
+    async with db.transaction() as tx:
+        await _settle_worker(tx, worker, recovery, one, _UNTRUSTED if recovery is not None else _AWAY)
+        await _tell_all(tx, one)
+    found.workers |= one.workers
+    found.replayed += one.replayed
+    for campaign_id, numbers in one.unknown.items():
+        found.unknown.setdefault(campaign_id, []).extend(numbers)
+
+
+async def _settle_worker(tx: Tx, worker: str, recovery: Recovery | None, found: Recovered, why: str) -> None:
+    """Afterwards the worker holds nothing, and is no more."""
+    for lease in await leases.all_of(tx, worker):
+        await _settle(tx, lease, recovery, found, why)
+        await leases.end(tx, [lease.id])
+    await shards.let_go(tx, worker)
+    await workers.leave(tx, [worker])
+    found.workers.add(worker)
+
+
+def _path(folder: Path, worker: str) -> Path:
+    return folder / f"{worker}.journal"
+
+
+def _free(folder: Path) -> list[str]:
+    return [path.stem for path in sorted(folder.glob("*.journal")) if Journal.is_free(path)]
+
+
+def _read_all(folder: Path) -> dict[str, Recovery]:
+    """By worker: the name of the file says whose it is, also where its content is torn."""
+    return {path.stem: Journal.recover(path) for path in sorted(folder.glob("*.journal"))}
+
+
+async def _settle(tx: Tx, lease: Lease, recovery: Recovery | None, found: Recovered, untrusted: str) -> None:
     queued = await deliveries.still_queued(tx, lease.campaign_id, lease.resend_id, lease.first_n, lease.last_n)
     results = _results(lease, recovery, queued)
     endings = [_replayed(result) for result in results.values()]
@@ -76,7 +148,7 @@ async def _settle(tx: Tx, lease: Lease, recovery: Recovery | None, found: Recove
         why = _LOST
     else:
         lost = queued - results.keys()
-        why = _UNTRUSTED
+        why = untrusted
     endings += [_unknown(lease, n, why) for n in sorted(lost)]
     if lost:
         found.unknown.setdefault(lease.campaign_id, []).extend(sorted(lost))
@@ -110,6 +182,11 @@ def _unknown(lease: Lease, n: int, why: str) -> Ending:
         reply=why,
         retry=Retry.DECIDE,
     )
+
+
+async def _tell_all(tx: Tx, found: Recovered) -> None:
+    for campaign_id, numbers in found.unknown.items():
+        await _tell(tx, campaign_id, numbers)
 
 
 async def _tell(tx: Tx, campaign_id: int, numbers: Sequence[int]) -> None:

@@ -1,14 +1,16 @@
 """The sender: drives every campaign and resend to where the database says it should be.
 
-The wish is in the database; this loop reads it as soon as it changes (storage/changes.py). A campaign that is
-`sending` gets a job on the lane of its server; one that is `pausing` is stopped, settled and confirmed. One sender
-runs for a database (bot/mail/worker.py holds the lock); after a crash the next one begins with bot/mail/recovery.py.
+The wish is in the database; this loop reads it as soon as it changes (storage/changes.py). A campaign that is `sending`
+is cut into shards (storage/shards.py), which the work engine brings to workers; a shard that comes here becomes part of
+the job of its campaign, on the lane of its server. What has to stop is stopped, settled, and confirmed when no worker
+has anything of it any more. On SQLite one worker does all of it, by the same road.
 """
 
 import asyncio
 import os
+import secrets
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -19,17 +21,20 @@ from bot.config import Settings
 from bot.errors import BotError
 from bot.mail import endings
 from bot.mail.endpoints import endpoint_of
-from bot.mail.jobs import Job, Key
-from bot.mail.journal import Journal, boot_id
+from bot.mail.fence import Fence
+from bot.mail.fleet import Fleet
+from bot.mail.jobs import Job, Key, Slice
+from bot.mail.journal import Journal
 from bot.mail.lanes import Lane
 from bot.mail.ledger import Ledger
 from bot.mail.preparing import prepare
-from bot.mail.recovery import recover
+from bot.mail.shares import Shares
 from bot.mail.transaction import Limits
-from storage import changes, deliveries, sending, workers
+from bot.work import Duty, Engine, Kind
+from storage import changes, deliveries, sending, shards, workers
 from storage.db import Database
 from storage.errors import StorageError
-from storage.models import Worker
+from storage.models import Shard
 from storage.sending import Carrier, Work
 
 log = structlog.get_logger()
@@ -38,7 +43,23 @@ POLL = timedelta(milliseconds=50)
 POLL_CALM = timedelta(milliseconds=250)
 SLOTS = 1024
 """Connections that one worker may hold over all servers."""
+SHARDS_AT_ONCE = 2
+"""Of one campaign: one that is sent and one that waits behind it, so that nobody waits for the engine's next look."""
 _SETTLE_SECONDS = 10.0
+_CUT_AGAIN = 1.0
+_CUT_AGAIN_BOUNDED = 5.0
+"""Seconds until it is looked again whether something can be cut, where nothing could."""
+_UNASKED = timedelta(seconds=30)
+"""A shard that waits for so long was perhaps never given to the engine: its planner died in between."""
+_KEEP = timedelta(days=7)
+"""How long the engine remembers what has ended."""
+_LINGER = 5.0
+"""Seconds for which a server without work here keeps this worker's part of its limits from the others."""
+
+
+def _name() -> str:
+    """Of this boot of this worker; no other one has it, on whatever machine."""
+    return f"{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(3)}"
 
 
 @dataclass
@@ -47,46 +68,64 @@ class Sender:
 
     db: Database
     settings: Settings
-    worker: str = field(default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}")
+    worker: str = field(default_factory=_name)
+    duties: Sequence[Duty] = ()
+    """What the engine brings here beside shards."""
 
     def __post_init__(self) -> None:
-        self._boot = boot_id()
-        self._folder = self.settings.data_dir / "journals"
+        self._folder = self.settings.data_dir.resolve() / "journals"
+        self._fleet = Fleet(self.db, self.settings, self.worker, self._folder)
+        self._shares = Shares(self.db, self.worker)
+        kinds = [Kind("shard", self._carry, at_once=SHARDS_AT_ONCE), *(duty.kind for duty in self.duties)]
+        self._engine = Engine(self.db, self.settings.data_dir, self.worker, kinds)
         self._jobs: dict[Key, Job] = {}
+        self._arrived: dict[Key, list[Slice]] = {}
         self._lanes: dict[int, Lane] = {}
         self._free_slots = list(range(SLOTS))
-        self._drops: dict[Key, asyncio.Task[Job]] = {}
+        self._drops: dict[Key, asyncio.Task[None]] = {}
+        self._cut_after: dict[Key, tuple[float, tuple[int, int | None]]] = {}
+        self._asking: set[asyncio.Task[None]] = set()
+        self._asked: set[int] = set()
+        self._forget_after = 0.0
+        self._used: dict[int, float] = {}
         self._seen_suppressions = now()
-        self._next_beat = now()
         self._stopping = asyncio.Event()
-        self._started = now()
+
+    @property
+    def lost(self) -> bool:
+        """Whether `run` ended because others have taken over from this worker: another one may begin."""
+        return self._fleet.lost.is_set()
 
     async def run(self) -> None:
-        """Send until `stop`. Raises StorageError or JournalError when it cannot even begin."""
+        """Send until `stop`. Raises StorageError, JournalError or BotError when it cannot even begin."""
         await asyncio.to_thread(self._folder.mkdir, parents=True, exist_ok=True)
-        await recover(self.db, self._folder)
+        await self._fleet.recover()
         path = self._folder / f"{self.worker}.journal"
-        journal = await asyncio.to_thread(Journal.create, path, self.worker, slots=SLOTS)
-        self._journal = journal
-        self._ledger = Ledger(self.db, journal)
-        flushing = asyncio.create_task(self._ledger.run())
+        self._journal = await asyncio.to_thread(Journal.create, path, self.worker, slots=SLOTS)
+        self._ledger = Ledger(self.db, self._journal, self._fleet.fence)
+        await self._fleet.join(path)
+        await self._engine.start()
+        tasks = [asyncio.create_task(self._ledger.run()), asyncio.create_task(self._fleet.run(self._adopt))]
         try:
             async with changes.watch(self.db) as watch:
-                while not self._stopping.is_set():
+                while not self._stopping.is_set() and not self.lost:
                     await self._poll()
+                    for task in tasks:
+                        if task.done():
+                            task.result()
                     await watch.wait(self._pause_between_looks(), self._stopping)
         finally:
-            await self._wind_down(flushing)
+            await self._wind_down(tasks)
 
     def stop(self) -> None:
         """Take nothing more; `run` returns when what was in flight has settled."""
         self._stopping.set()
 
     def _pause_between_looks(self) -> timedelta:
-        """What people ask is seen at once in any case; what stops or runs out here is to be noticed soon as well."""
+        """What people ask is seen at once in any case; what comes, stops or runs out here is to be noticed soon."""
         stopping = any(not drop.done() for drop in self._drops.values())
-        running_out = any(job.exhausted for job in self._jobs.values())
-        return POLL if stopping or running_out else POLL_CALM
+        running_out = any(job.runs_out for job in self._jobs.values())
+        return POLL if self._arrived or self._asking or stopping or running_out else POLL_CALM
 
     async def _poll(self) -> None:
         """One look at the database. When it does not answer, what runs goes on and the next look is tried again."""
@@ -101,31 +140,138 @@ class Sender:
         async with self.db.read() as tx:
             carriers = await sending.carriers(tx, now())
             work = await sending.work(tx)
+            cut = await shards.keys(tx)
             # A margin, because a suppression's own time is set before its transaction commits.
             fresh = await deliveries.suppressed_since(tx, self._seen_suppressions - timedelta(seconds=5))
         self._seen_suppressions = now()
-        await self._beat()
-        await self._adjust_lanes(carriers, {w.server_id for w in work if not w.stopping})
         wanted = {(w.campaign_id, w.resend_id): w for w in work}
         for key in list(self._jobs):
             if key not in wanted or wanted[key].stopping:
-                self._drops[key] = asyncio.create_task(self._drop(self._jobs.pop(key)))
+                self._drops[key] = asyncio.create_task(self._drop(self._jobs.pop(key), wanted.get(key)))
+        await self._turn_away(wanted)
+        await self._adjust_lanes(carriers)
         for key, item in wanted.items():
             if not self._settled(key):
                 continue  # its last job still has something in flight
             if item.stopping:
-                await endings.confirm_stop(self.db, item, self._slipped(key, item))
-            else:
+                await endings.confirm_stop(self.db, item)
+            elif key in self._jobs or key in self._arrived:
                 await self._drive(key, item, fresh)
+            elif key not in cut:
+                await self._cut(key, item)
+        await self._end_done()
 
     def _settled(self, key: Key) -> bool:
         """Whether no earlier job of this key has anything in flight or leased."""
         drop = self._drops.get(key)
-        return drop is None or drop.done()
+        if drop is None:
+            return True
+        if drop.done():
+            del self._drops[key]
+            drop.result()
+            return True
+        return False
 
-    def _slipped(self, key: Key, work: Work) -> int:
-        drop = self._drops.pop(key, None)
-        return drop.result().ended_since(work.wished_at) if drop is not None else 0
+    # Shards.
+
+    async def _carry(self, shard_id: int) -> None:
+        """The engine's run: take the shard, and wait until this worker has nothing of it any more."""
+        if self._stopping.is_set() or self.lost:
+            await asyncio.Event().wait()  # until the engine stops: it goes on elsewhere
+        shard = await self._claim(shard_id)
+        if shard is None:
+            return
+        part = Slice(shard.id, shard.first_n - 1, shard.last_n)
+        self._arrived.setdefault((shard.campaign_id, shard.resend_id), []).append(part)
+        await part.ended.wait()
+
+    async def _claim(self, shard_id: int) -> Shard | None:
+        while True:
+            try:
+                async with self.db.transaction() as tx:
+                    return await shards.claim(tx, shard_id, self.worker)
+            except StorageError as error:
+                log.warning("no shard can be taken", reason=str(error))
+                await asyncio.sleep(1)
+
+    async def _turn_away(self, wanted: dict[Key, Work]) -> None:
+        """Shards that came for what is not to be sent any more have ended before they began."""
+        for key in [key for key in self._arrived if key not in wanted or wanted[key].stopping]:
+            parts = self._arrived.pop(key)
+            async with self.db.transaction() as tx:
+                await shards.end(tx, [part.shard_id for part in parts], self.worker, 0)
+            for part in parts:
+                part.ended.set()
+
+    async def _cut(self, key: Key, work: Work) -> None:
+        """It has no shards: it is at its end, or is cut into some. The first begins here, so that nobody waits."""
+        loop = asyncio.get_running_loop()
+        bounds = work.wave, work.up_to
+        not_before, looked_at = self._cut_after.get(key, (0.0, bounds))
+        if loop.time() < not_before and looked_at == bounds:
+            return
+        self._cut_after.pop(key, None)
+        if not work.bounded and await endings.finish(self.db, work):
+            return
+        async with self.db.transaction() as tx:
+            made = await shards.plan(tx, work, now())
+        if not made:
+            self._cut_after[key] = loop.time() + (_CUT_AGAIN_BOUNDED if work.bounded else _CUT_AGAIN), bounds
+            return
+        self._ask(made, begin=True)
+
+    def _ask(self, made: Iterable[Shard], *, begin: bool = False) -> None:
+        """Give shards to the engine, in the background: a pause must not wait for that."""
+
+        async def ask() -> None:
+            for number, shard in enumerate(made):
+                key = f"{shard.id}.{shard.created_at:%Y%m%d%H%M%S%f}"
+                if begin and number == 0:
+                    await self._engine.begin("shard", key, shard.id)
+                else:
+                    await self._engine.ensure("shard", key, shard.id, group=f"{shard.campaign_id}.{shard.resend_id}")
+
+        task = asyncio.create_task(ask())
+        self._asking.add(task)
+        task.add_done_callback(self._answered)
+
+    def _answered(self, task: asyncio.Task[None]) -> None:
+        """What the engine was not given waits, and is given to it again after a while."""
+        self._asking.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.warning("the work engine did not take a shard", error=repr(error))
+
+    async def _adopt(self) -> int:
+        """What the engine has under names that are gone, and what it was perhaps never given."""
+        async with self.db.read() as tx:
+            waiting = [each for each in await shards.waiting(tx, now() - _UNASKED) if each.id not in self._asked]
+        self._asked |= {each.id for each in waiting}
+        self._ask(waiting)
+        for duty in self.duties:
+            await duty.ask(self._engine)
+        async with workers.alone(self.db):
+            if Fence.clock() >= self._forget_after:
+                self._forget_after = Fence.clock() + timedelta(days=1).total_seconds()
+                await self._engine.forget(now() - _KEEP)
+            return await self._engine.adopt(self._fleet.living)
+
+    async def _end_done(self) -> None:
+        """Shards of which everything has its ending here, and those endings in the ledger."""
+        done = [(job, part) for job in self._jobs.values() for part in job.done()]
+        if not done:
+            return
+        await self._ledger.flush()
+        for job, part in done:
+            async with self.db.transaction() as tx:
+                await shards.end(tx, [part.shard_id], self.worker, job.ended_since(job.work.wished_at))
+            job.slices.remove(part)
+            part.ended.set()
+            if not job.slices:
+                del self._jobs[job.key]
+                for lane in self._lanes.values():
+                    lane.remove(job)
+
+    # Jobs.
 
     async def _drive(self, key: Key, work: Work, fresh: set[str]) -> None:
         job = self._jobs.get(key)
@@ -133,20 +279,11 @@ class Sender:
             job = await self._begin(key, work)
             if job is None:
                 return
-        if (work.wave, work.up_to) != (job.work.wave, job.work.up_to):
-            job.start_over()
+        job.slices += self._arrived.pop(key, [])
         job.work = work
         job.suppressed |= fresh
         self._assign(job)
         job.refill(self._waker(work.server_id))
-        if job.exhausted and not job.rows and job.in_flight == 0:
-            await self._ledger.flush()
-            if work.bounded:
-                job.look_again()
-            elif await endings.finish(self.db, work):
-                self._drops[key] = asyncio.create_task(self._drop(self._jobs.pop(key)))
-            else:
-                job.start_over()
 
     async def _begin(self, key: Key, work: Work) -> Job | None:
         """A job for new work. Where the message cannot be compiled, it is paused and the team is told why."""
@@ -159,7 +296,7 @@ class Sender:
             db=self.db,
             ledger=self._ledger,
             worker=self.worker,
-            boot_id=self._boot,
+            boot_id=self._fleet.boot_id,
             work=work,
             sender=message.sender,
             compose=message.compose,
@@ -167,11 +304,28 @@ class Sender:
         self._jobs[key] = job
         return job
 
-    async def _drop(self, job: Job) -> Job:
-        """Stop a job and settle it: no dot of it leaves after this, and its leases are given back.
+    async def _drop(self, job: Job, work: Work | None) -> None:
+        """Stop a job and settle it: no dot of it leaves after this, and its leases and shards are given back.
 
         A reply that does not come within settings.sending.settle_timeout is not waited for: that delivery is unknown.
         """
+        await self._settle(job)
+        slipped = job.ended_since(work.wished_at) if work is not None else 0
+        while True:
+            try:
+                await self._ledger.flush()
+                async with self.db.transaction() as tx:
+                    await job.give_up_leases(tx)
+                    await shards.end(tx, [part.shard_id for part in job.slices], self.worker, slipped)
+            except StorageError:
+                await asyncio.sleep(1)
+            else:
+                break
+        job.forget()
+        for part in job.slices:
+            part.ended.set()
+
+    async def _settle(self, job: Job) -> None:
         await job.stop()
         lanes = list(self._lanes.values())
         settled = await job.wait_settled(self.settings.sending.settle_timeout)
@@ -181,14 +335,6 @@ class Sender:
             await job.wait_settled(None)
         for lane in lanes:
             lane.remove(job)
-        while True:
-            try:
-                await self._ledger.flush()
-                await job.give_up_leases()
-            except StorageError:
-                await asyncio.sleep(1)
-            else:
-                return job
 
     def _assign(self, job: Job) -> None:
         for server_id, lane in self._lanes.items():
@@ -201,16 +347,24 @@ class Sender:
         lane = self._lanes.get(server_id)
         return lane.wake if lane is not None else _nobody
 
-    async def _adjust_lanes(self, carriers: dict[int, Carrier], needed: set[int]) -> None:
+    # Lanes.
+
+    async def _adjust_lanes(self, carriers: dict[int, Carrier]) -> None:
+        clock = Fence.clock()
+        needed = {job.work.server_id for job in self._jobs.values()}
+        self._used |= dict.fromkeys(needed, clock)
+        await self._shares.renew(carriers, needed, self._lanes)
+        mine = self._shares.cut(carriers)
         for server_id, lane in list(self._lanes.items()):
             lane.check()
-            carrier = carriers.get(server_id)
-            if carrier is None or not lane.same_place(carrier):
+            carrier = mine.get(server_id)
+            idle = self._fleet.others and clock - self._used.get(server_id, 0.0) > _LINGER
+            if carrier is None or not lane.same_place(carrier) or idle:
                 await self._close_lane(server_id)
             else:
                 lane.update(carrier)
         for server_id in needed - self._lanes.keys():
-            self._lanes[server_id] = await self._open_lane(carriers[server_id])
+            self._lanes[server_id] = await self._open_lane(mine[server_id])
 
     async def _open_lane(self, carrier: Carrier) -> Lane:
         sending_settings = self.settings.sending
@@ -228,37 +382,27 @@ class Sender:
 
     async def _close_lane(self, server_id: int) -> None:
         await self._lanes.pop(server_id).close(_SETTLE_SECONDS)
+        await self._shares.give_up(server_id)
 
-    async def _beat(self) -> None:
-        if now() < self._next_beat:
-            return
-        self._next_beat = now() + workers.HEARTBEAT
-        row = Worker(
-            id=self.worker,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            boot_id=self._boot,
-            journal=str(self._journal.path),
-            started_at=self._started,
-            seen_at=now(),
-        )
-        async with self.db.transaction() as tx:
-            await workers.beat(tx, row)
+    # The end.
 
-    async def _wind_down(self, flushing: asyncio.Task[None]) -> None:
-        """Settle what is in flight, write it, and leave no lease and no journal behind."""
-        for job in self._jobs.values():
-            await job.stop()
-        await asyncio.gather(*self._drops.values())
+    async def _wind_down(self, tasks: list[asyncio.Task[None]]) -> None:
+        """Settle what is in flight, write it, and leave no lease, no shard and no journal behind."""
+        await asyncio.gather(*(self._settle(job) for job in self._jobs.values()), *self._drops.values())
         for server_id in list(self._lanes):
             await self._close_lane(server_id)
-        flushing.cancel()
-        await asyncio.gather(flushing, return_exceptions=True)
+        for task in self._asking:
+            task.cancel()
+        await asyncio.gather(*self._asking, return_exceptions=True)
+        await self._engine.stop()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._ledger.flush()
-        for job in self._jobs.values():
-            await job.give_up_leases()
         async with self.db.transaction() as tx:
-            await workers.leave(tx, self.worker)
+            for job in self._jobs.values():
+                await job.give_up_leases(tx)
+        await self._fleet.leave()
         path = self._journal.path
         self._journal.close()
         Journal.discard(path)

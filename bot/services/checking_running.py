@@ -59,16 +59,30 @@ def _sender(known: Sequence[Worker], at: datetime) -> Finding:
     if not known:
         sentence = "None runs, so no mail goes out. Start it with: holdfast run"
         return Finding("sender", ok=True, sentence=sentence, warn=True)
-    last = known[0]
-    silent = max(at - last.seen_at, timedelta(0))
-    where = f"on {last.host} (process {last.pid})"
-    if silent > SILENT_AFTER:
+    silent = [each for each in known if at - each.seen_at > SILENT_AFTER]
+    at_work = [each for each in known if each not in silent]
+    if not at_work:
+        last = known[0]
         sentence = (
-            f"It was last seen {lasting(silent)} ago {where}, so no mail goes out. Start it with holdfast run; what "
-            "was in flight is then found out by its journal."
+            f"It was last seen {lasting(at - last.seen_at)} ago {_where(last)}, so no mail goes out. Start it with "
+            "holdfast run; what was in flight is then found out by its journal."
         )
         return Finding("sender", ok=False, sentence=sentence)
-    return Finding("sender", ok=True, sentence=f"It works {where}, seen {lasting(silent)} ago.")
+    works = f"It works {_where(at_work[0])}, seen {lasting(max(at - at_work[0].seen_at, timedelta(0)))} ago."
+    if len(at_work) > 1:
+        works = f"{len(at_work)} work: {', '.join(f'{each.host} (process {each.pid})' for each in at_work)}."
+    if not silent:
+        return Finding("sender", ok=True, sentence=works)
+    gone = ", ".join(f"{each.host} (process {each.pid}, for {lasting(at - each.seen_at)})" for each in silent)
+    sentence = (
+        f"{works} Silent: {gone}. The others go on with its work, but what it had in hand waits for its journal: start "
+        "Holdfast there again, over the same data directory."
+    )
+    return Finding("sender", ok=True, sentence=sentence, warn=True)
+
+
+def _where(worker: Worker) -> str:
+    return f"on {worker.host} (process {worker.pid})"
 
 
 def _backlog(trouble: Trouble, at: datetime) -> Finding:

@@ -10,6 +10,8 @@ from datetime import datetime
 
 import structlog
 
+from bot.access import Access
+from bot.config import Settings
 from bot.services.ramps import LOOK_EVERY, Ramps
 from bot.work import Engine, Kind
 from storage import ramps
@@ -50,11 +52,18 @@ class RampWork:
             except StorageError as error:  # a database that is away for a while must not end the run
                 _log.warning("a ramp cannot be looked at; it is tried again", error=str(error))
             await asyncio.sleep(LOOK_EVERY.total_seconds())
+        self._ramps.forget(send)
 
     async def _goes_on(self, key: str, send: Send) -> bool:
         async with self._db.read() as tx:
             found = await ramps.sending(tx)
         return send in found and key_of(send, found[send]) == key
+
+
+def duties(db: Database, settings: Settings) -> list[RampWork]:
+    """What a worker carries out beside sending."""
+    access = Access(settings.roles, settings.admins, settings.break_glass)
+    return [RampWork(db, Ramps(db, settings, access))]
 
 
 def key_of(send: Send, since: datetime | None) -> str:

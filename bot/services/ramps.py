@@ -38,14 +38,6 @@ class Ramps:
         self._not_before: dict[Send, float] = {}
         self._doubted: set[Send] = set()
 
-    async def tick(self) -> None:
-        """Look at everything that is sending, once. Raises StorageError."""
-        async with self._db.read() as tx:
-            found = await ramps.sending(tx)
-        self._not_before = {send: moment for send, moment in self._not_before.items() if send in found}
-        for send in found:
-            await self.look_in_turn(send)
-
     async def look_in_turn(self, send: Send) -> None:
         """As `look`, but not when the last one took so long that it is not its turn again."""
         began = time.monotonic()
@@ -53,6 +45,10 @@ class Ramps:
             await self.look(send)
             took = time.monotonic() - began
             self._not_before[send] = time.monotonic() + (_SHARE * took if took > _LONG else 0.0)
+
+    def forget(self, send: Send) -> None:
+        """It is not sending any more."""
+        self._not_before.pop(send, None)
 
     async def look(self, send: Send) -> None:
         """Look at one, and do what is to be done. Raises StorageError."""

@@ -51,6 +51,10 @@ class StatusReport:
     homeless: Workspace | None = None
     """The home workspace, when it removed Holdfast: nothing can be posted."""
     install_url: str | None = None
+    senders: tuple[str, ...] = ()
+    """The machines with workers that send now, one entry for each worker."""
+    silent: tuple[str, ...] = ()
+    """The machines with workers that have not been heard of."""
 
     @property
     def calm(self) -> bool:
@@ -76,6 +80,7 @@ class Status:
             pending = await approvals.pending(tx)
             asked = await campaigns.names_of(tx, [each.subject_id for each in pending if each.subject == "campaign"])
             home, others = await self._workspaces(tx)
+            senders = await workers.every(tx)
             return StatusReport(
                 servers=Counter(effective_state(server, windows.get(server.id)) for server in known),
                 campaigns=await status.campaigns_by_state(tx),
@@ -84,7 +89,9 @@ class Status:
                 notices=await status.notices_by_state(tx),
                 approvals=tuple(pending),
                 maintenance=tuple((window, names[window.server_id]) for window in ahead),
-                sender_runs=await workers.alive(tx, at),
+                sender_runs=any(at - each.seen_at <= workers.SILENT_AFTER for each in senders),
+                senders=tuple(each.host for each in senders if at - each.seen_at <= workers.SILENT_AFTER),
+                silent=tuple(each.host for each in senders if at - each.seen_at > workers.SILENT_AFTER),
                 posts=await posts.trouble(tx),
                 unknown=await status.unknown_deliveries(tx),
                 version=own_version(),

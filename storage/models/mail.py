@@ -274,6 +274,37 @@ class Worker(Base):
     journal: Mapped[str]
     started_at: Mapped[datetime]
     seen_at: Mapped[datetime]
+    lost_at: Mapped[datetime | None]
+    """When the others took over its work because it was silent; the row stays while it still has leases."""
+
+
+class Shard(Base):
+    """A range of a ledger that one worker sends; in it, that worker leases a smaller range at a time."""
+
+    __tablename__ = "shards"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    campaign_id: Mapped[int] = mapped_column(ForeignKey("campaigns.id"), index=True)
+    resend_id: Mapped[int | None] = mapped_column(BigInteger)
+    first_n: Mapped[int] = mapped_column(BigInteger)
+    last_n: Mapped[int] = mapped_column(BigInteger)
+    worker: Mapped[str | None] = mapped_column(String(64))
+    """Who has it; NULL while it waits, or has stopped."""
+    slipped: Mapped[int | None]
+    """Set when it has stopped: how many of it went out after the wish to stop."""
+    created_at: Mapped[datetime]
+
+
+class Share(Base):
+    """What one worker may use of one server. Those of all workers together never exceed what the server takes."""
+
+    __tablename__ = "shares"
+
+    server_id: Mapped[int] = mapped_column(ForeignKey("servers.id"), primary_key=True, autoincrement=False)
+    worker: Mapped[str] = mapped_column(String(64), primary_key=True)
+    connections: Mapped[int]
+    rate: Mapped[float | None] = mapped_column(Double)
+    """Messages a second; NULL where the server has no limit."""
 
 
 class SendMinute(Base):

@@ -6,7 +6,7 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from tests.bench import ack, kill, latency, memory, outbox, pause, peers, plan, send
+from tests.bench import ack, kill, latency, memory, outbox, pause, peers, plan, send, workers
 
 BENCHES: dict[str, Callable[[], Awaitable[dict[str, Any]]]] = {
     "ack": ack.run,
@@ -18,6 +18,7 @@ BENCHES: dict[str, Callable[[], Awaitable[dict[str, Any]]]] = {
     "peers": peers.run,
     "plan": plan.run,
     "send": send.run,
+    "workers": workers.run,
 }
 
 

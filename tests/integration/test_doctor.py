@@ -41,8 +41,8 @@ async def running(database_url: str, folder: Path, **changes: Any) -> dict[str, 
     return by_name(await check_running(settings_for(database_url, folder, **changes)))
 
 
-async def beat(db: Database, ago: timedelta) -> None:
-    row = Worker(id="w1", host="mail-1", pid=41, boot_id="", journal="", started_at=now() - ago, seen_at=now() - ago)
+async def beat(db: Database, ago: timedelta, worker: str = "w1", host: str = "mail-1") -> None:
+    row = Worker(id=worker, host=host, pid=41, boot_id="", journal="", started_at=now() - ago, seen_at=now() - ago)
     async with db.transaction() as tx:
         await workers.beat(tx, row)
 
@@ -75,6 +75,12 @@ async def test_the_senders_heartbeat_is_told(db: Database, database_url: str, tm
     dead = (await running(database_url, tmp_path))["sender"]
     assert dead.level == "fail"
     assert "last seen 5 min ago" in dead.sentence
+
+    await beat(db, timedelta(seconds=2), "w2", "mail-2")
+    one_is_silent = (await running(database_url, tmp_path))["sender"]
+    assert one_is_silent.level == "warn"
+    assert "It works on mail-2" in one_is_silent.sentence
+    assert "Silent: mail-1 (process 41, for 5 min)" in one_is_silent.sentence
 
 
 async def test_messages_that_slack_does_not_take_are_told_with_the_reason(

@@ -54,11 +54,14 @@ class Ramping:
 
     async def _look(self) -> None:
         while True:
-            async with self.db.read() as tx:
-                found = await ramps.sending(tx)
-            for send in found:
-                await self.ramps.look(send)
+            await self.look()
             await asyncio.sleep(0.02)
+
+    async def look(self) -> None:
+        async with self.db.read() as tx:
+            found = await ramps.sending(tx)
+        for send in found:
+            await self.ramps.look(send)
 
     async def ramp(self) -> Ramp:
         async with self.db.read() as tx:
@@ -170,7 +173,7 @@ async def test_complaints_stop_it_and_those_of_other_mail_do_not(db: Database, t
             async with db.transaction() as tx:
                 for address in ("somebody@example.com", "p30@example.com"):  # the second has got nothing yet
                     tx.add(Suppression(email_key=address, reason="spam", source="complaint", at=now()))
-            await it.ramps.tick()
+            await it.look()
             assert await state_of(db, it.campaign) == CampaignState.SENDING
             async with db.transaction() as tx:
                 tx.add(Suppression(email_key="p3@example.com", reason="spam", source="complaint", at=now()))

@@ -1,5 +1,6 @@
 """`/holdfast status`: everything that somebody should know who has just woken up, what is wrong first."""
 
+from collections import Counter
 from collections.abc import Mapping
 
 from bot.services.status import StatusReport
@@ -85,6 +86,11 @@ def _troubles(shown: StatusReport) -> list[str]:
     lines = []
     if not shown.sender_runs:
         lines.append("🟡 *No sender is running*, so no mail goes out. Start it with `holdfast run`.")
+    elif shown.silent:
+        lines.append(
+            f"🟡 *The worker on {escape(joined(shown.silent))} is silent*. The others go on with its work; what it had "
+            "in hand waits for its journal. Start Holdfast there again."
+        )
     if shown.homeless is not None:
         lines.append(
             f"🟡 *Nothing can be posted*: open {shown.install_url} to install Holdfast in "
@@ -138,13 +144,22 @@ def _facts(shown: StatusReport) -> list[tuple[str, str]]:
         ("Resends", _by_state(shown.resends, _DECISIONS)),
         ("Notices", _by_state(shown.notices, _DECISIONS)),
         ("Unknown deliveries", f"{shown.unknown:,}"),
-        ("Sender", "runs" if shown.sender_runs else "does not run"),
+        ("Sender", _senders(shown)),
     ]
     if len(shown.workspaces) > 1:
         facts.append(("Workspaces", escape(joined([_named(each) for each in shown.workspaces]))))
     if shown.posts.waiting and not shown.posts.error:
         facts.append(("On their way to Slack", count(shown.posts.waiting, "message")))
     return facts
+
+
+def _senders(shown: StatusReport) -> str:
+    if not shown.sender_runs:
+        return "does not run"
+    if len(shown.senders) < 2:
+        return "runs"
+    machines = Counter(shown.senders)
+    return "runs on " + escape(joined([host if n == 1 else f"{host} ({n} times)" for host, n in machines.items()]))
 
 
 def _named(workspace: Workspace) -> str:
