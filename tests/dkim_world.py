@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from bot.config import DkimSettings
-from bot.mail.dkim_keys import SigningKey, read_key
+from bot.mail.dkim_key import SigningKey, read_key
 
 
 def pem(key: Any, lock: KeySerializationEncryption | None = None) -> bytes:

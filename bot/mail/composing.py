@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from bot.errors import BadInputError
 from bot.mail.addresses import needs_smtputf8, shown
@@ -27,12 +27,14 @@ from bot.mail.composing_encoding import (
     mailbox,
     one_newline,
 )
-from bot.mail.composing_mjml import html_of_mjml
 from bot.mail.composing_parts import Draft, draft_from_eml, draft_from_templates, text_parts
 from bot.mail.composing_segments import Body, Compiler
 from bot.mail.dkim import Signer, body_hash, relaxed_lines
-from bot.mail.dkim_keys import SigningKey, keys_for
+from bot.mail.dkim_keys import keys_for
 from bot.mail.templates import compile_template, escape
+
+if TYPE_CHECKING:
+    from bot.mail.dkim_key import SigningKey
 
 __all__ = [
     "CompiledMessage",
@@ -76,7 +78,11 @@ class Source:
 
     def as_html(self) -> "Source":
         """The same with its MJML made into HTML. Raises BadInputError."""
-        return self if self.mjml is None else replace(self, html=html_of_mjml(self.mjml), mjml=None)
+        if self.mjml is None:
+            return self
+        from bot.mail.composing_mjml import html_of_mjml  # noqa: PLC0415  # a large library, which no sender needs
+
+        return replace(self, html=html_of_mjml(self.mjml), mjml=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +141,7 @@ def compile_message(
     fields: Collection[str] | Mapping[str, str] = (),
     campaign: str = "",
     unsubscribe: Unsubscribe = "none",
-    keys: Sequence[SigningKey] = (),
+    keys: "Sequence[SigningKey]" = (),
 ) -> "CompiledMessage":
     """Compile a message for recipients who have `fields`: their names, or a sample of one recipient's.
 
@@ -172,7 +178,7 @@ class CompiledMessage:
         parts: Compiler,
         campaign: str,
         unsubscribe: Unsubscribe,
-        keys: Sequence[SigningKey],
+        keys: "Sequence[SigningKey]",
     ) -> None:
         self.sender: Final = draft.sender
         self._subject = parts.subject
@@ -192,7 +198,7 @@ class CompiledMessage:
         self.size: Final = parts.size
         self.warnings: Final = (*draft.warnings, *self._worries(draft, unsubscribe))
 
-    def _signing(self, keys: Sequence[SigningKey], parts: Compiler) -> "_Signed | None":
+    def _signing(self, keys: "Sequence[SigningKey]", parts: Compiler) -> "_Signed | None":
         fitting = keys_for(keys, self.sender.rpartition("@")[2])
         return _Signed(fitting, self._rest, parts) if fitting else None
 
@@ -303,7 +309,7 @@ class CompiledMessage:
 class _Signed:
     """A message that Holdfast signs: its body once more, in the form that DKIM hashes."""
 
-    def __init__(self, keys: Sequence[SigningKey], head: bytes, parts: Compiler) -> None:
+    def __init__(self, keys: "Sequence[SigningKey]", head: bytes, parts: Compiler) -> None:
         own_head, _, first = parts.pieces[0].partition(CRLF + CRLF)
         self._signer = Signer(keys, head + own_head + CRLF)
         self._body = Body(parts, [first, *parts.pieces[1:]], relaxed_lines, bare=False)

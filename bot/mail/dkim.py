@@ -9,10 +9,12 @@ import hashlib
 import re
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from bot.mail.composing_encoding import CRLF
-from bot.mail.dkim_keys import SigningKey
+
+if TYPE_CHECKING:
+    from bot.mail.dkim_key import SigningKey
 
 _SIGNED: Final = frozenset(
     {b"from", b"to", b"subject", b"date", b"message-id", b"reply-to", b"mime-version", b"content-type"}
@@ -48,7 +50,7 @@ def body_hash(pieces: Sequence[bytes]) -> bytes:
 class Signer:
     """Signs with every key; `head` are the headers that are the same for everybody."""
 
-    def __init__(self, keys: Sequence[SigningKey], head: bytes) -> None:
+    def __init__(self, keys: "Sequence[SigningKey]", head: bytes) -> None:
         self._keys: Final = tuple(keys)
         # Of several headers with one name the last is signed first (section 5.4.2).
         self._fixed: Final = [header for header in reversed(relaxed_headers(head)) if header[0] in _SIGNED]
@@ -70,7 +72,7 @@ class Signer:
 class _Form:
     """A DKIM-Signature of one key but for its time, hash and signature; also in its relaxed form."""
 
-    def __init__(self, key: SigningKey, names: bytes) -> None:
+    def __init__(self, key: "SigningKey", names: bytes) -> None:
         self._key: Final = key
         listed = names.split(b":")
         lines = [b":".join(listed[at : at + _NAMES_A_LINE]) for at in range(0, len(listed), _NAMES_A_LINE)]

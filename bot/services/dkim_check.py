@@ -8,7 +8,8 @@ from email.parser import BytesHeaderParser
 from bot.config import DkimSettings, Settings
 from bot.errors import BadInputError, SettingsError
 from bot.mail.composing_parts import parse_sender
-from bot.mail.dkim_keys import read_key, unsigned
+from bot.mail.dkim_key import read_key
+from bot.mail.dkim_keys import unsigned
 from bot.services.checking import Finding
 from bot.services.words import joined
 from storage import messages

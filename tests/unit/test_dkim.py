@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from bot.config import DkimSettings, Settings
 from bot.errors import SettingsError
 from bot.mail.composing import CompiledMessage, Source, compile_message
-from bot.mail.dkim_keys import SigningKey, keys_for, read_key, read_keys, unsigned
+from bot.mail.dkim_key import SigningKey, read_key
+from bot.mail.dkim_keys import keys_for, read_keys, unsigned
 from tests.dkim_world import BOTH, ED25519, ED25519_PEM, RSA_PEM, holds, pem, signing
 
 AT = datetime(2026, 3, 1, 12, 30, 5, tzinfo=UTC)
