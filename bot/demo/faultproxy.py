@@ -10,6 +10,7 @@ Faults hold for the connections that are open and for new ones, until `heal()`.
 """
 
 import asyncio
+import re
 import socket
 import struct
 from collections.abc import Iterable, Iterator
@@ -22,6 +23,8 @@ Direction = Literal["up", "down"]
 _CHUNK = 64 * 1024
 _QUEUE = 64
 _DOT = b"\r\n.\r\n"
+_LAST_CHUNK = re.compile(rb"\nBDAT \d{1,10} LAST\r\n|\ABDAT \d{1,10} LAST\r\n")
+_TAIL = 24
 
 
 class Cut(NamedTuple):
@@ -78,7 +81,7 @@ class FaultProxy:
         self.flowing.clear()
 
     def drop_replies_after_dot(self) -> None:
-        """Once a final dot went up, nothing comes down on that connection: the gap of RFC 1047.
+        """Once a final dot, or a last chunk, went up, nothing comes down on that connection: the gap of RFC 1047.
 
         Only for a line in the clear: in TLS the dot is not seen.
         """
@@ -218,9 +221,9 @@ class _Link:
     def _watch(self, piece: bytes) -> None:
         seen = self._tail + piece
         # What is announced behind the dot in the same piece counts as after it.
-        if self._proxy.deaf_after_dot and _DOT in seen:
+        if self._proxy.deaf_after_dot and (_DOT in seen or _LAST_CHUNK.search(seen)):
             self._dot_went_up = True
-        self._tail = seen[-4:]
+        self._tail = seen[-_TAIL:]
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

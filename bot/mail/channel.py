@@ -20,8 +20,8 @@ IDLE_CLOSE: Final = 20.0
 class Owner(Protocol):
     """What a channel needs of its lane."""
 
-    def take(self, channel: "Channel") -> Item | None:
-        """The next item, with its message, when this channel may send one now."""
+    def take(self, channel: "Channel", *, ahead: bool) -> Item | None:
+        """The next item, with its message, when this channel may send one now, or when it has sent another."""
 
     def may_leave(self, job: Job) -> bool: ...
     def went_well(self, item: Item) -> None: ...
@@ -109,9 +109,9 @@ class Channel:
 
     # The feed of the connection.
 
-    def next(self) -> Item | None:
+    def next(self, *, ahead: bool) -> Item | None:
         try:
-            return self._lane.take(self)
+            return self._lane.take(self, ahead=ahead)
         except Exception as error:
             self._lane.died(error)
             raise

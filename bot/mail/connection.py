@@ -152,7 +152,7 @@ class _Single:
         self._before_dot = before_dot
         self._taken = False
 
-    def next(self) -> Self | None:
+    def next(self, *, ahead: bool) -> Self | None:  # noqa: ARG002  the signature is a feed's
         taken, self._taken = self._taken, True
         return None if taken else self
 

@@ -244,7 +244,7 @@ class Lane:
         """Asked right before the end of a message leaves: nothing does after a wish to stop was seen."""
         return not job.stopped and self.carrier.usable and self._ledger.may_send
 
-    def take(self, channel: Channel) -> Item | None:
+    def take(self, channel: Channel, *, ahead: bool) -> Item | None:
         """A row of the jobs in turn with its message, when sending is allowed at all."""
         if self._closing or channel.retired or not self.carrier.usable or not self._ledger.may_send:
             return None
@@ -255,14 +255,14 @@ class Lane:
         if rate is not None and at < self._next_send:
             self._look_at(self._next_send)
             return None
-        item = self._take(at, stuffed=channel.stuffed)
+        item = self._take(at, ahead=ahead, stuffed=channel.stuffed)
         if item is not None:
             self._trial = None
             if rate is not None:
                 self._next_send = max(self._next_send, at - _CATCH_UP) + 1 / rate
         return item
 
-    def _take(self, at: float, *, stuffed: bool) -> Item | None:
+    def _take(self, at: float, *, ahead: bool, stuffed: bool) -> Item | None:
         jobs = self.jobs
         paces = self._paces
         for _ in range(len(jobs)):
@@ -270,6 +270,8 @@ class Lane:
             job = jobs[self._turn]
             if job.runs_low:
                 job.refill(self.wake)
+                if ahead and job.rows <= len(self._channels):
+                    continue  # one that is at rest takes it sooner
             while (item := job.take(paces, at)) is not None:
                 try:
                     item.body = job.compose(item.row, stuffed=stuffed)

@@ -51,8 +51,10 @@ class Feed(Protocol):
     the wire is `plain`.
     """
 
-    def next(self) -> Any | None:
-        """The next message of this connection, now or a round trip before its text can leave; None: nothing now."""
+    def next(self, *, ahead: bool) -> Any | None:
+        """The next message of this connection; None: nothing now. `ahead`: another one is under way, so that its text
+        leaves a round trip later, or later still where the server is slow.
+        """
 
     def may_leave(self, message: Any) -> bool:
         """Asked immediately before the write that holds the message's end."""
@@ -132,7 +134,7 @@ class Wire(asyncio.Protocol):
 
     def go(self) -> None:
         """There may be a message: ask, if none is under way."""
-        if self._step == _IDLE and self.is_open and not self._reading and (commands := self._announce()):
+        if self._step == _IDLE and self.is_open and not self._reading and (commands := self._announce(ahead=False)):
             self._transport.write(commands)
 
     async def quit(self, limit: timedelta) -> None:
@@ -273,10 +275,10 @@ class Wire(asyncio.Protocol):
 
     # The message.
 
-    def _announce(self) -> bytes:
+    def _announce(self, *, ahead: bool) -> bytes:
         """Take the feed's next message: the commands that are to be written now, none when there is no message."""
         feed = self._feed
-        while feed is not None and (message := feed.next()) is not None:
+        while feed is not None and (message := feed.next(ahead=ahead)) is not None:
             commands = self._envelopes.of(message.sender, message.recipient, message.body)
             if isinstance(commands, Result):
                 feed.ended(message, commands)
@@ -317,7 +319,7 @@ class Wire(asyncio.Protocol):
         else:
             self._flying, self._announced = message, None
             self._expect(_DOT)
-            following = self._announce() if self._pipelining else b""
+            following = self._announce(ahead=True) if self._pipelining else b""
             body = message.body  # type: ignore[union-attr]
             if self.plain:
                 self._transport.write(b"".join((b"BDAT %d LAST\r\n" % len(body), body, following)))
@@ -341,7 +343,7 @@ class Wire(asyncio.Protocol):
             return
         self._flying, self._announced = message, None
         self._expect(_DOT)
-        following = self._announce() if self._pipelining else b""
+        following = self._announce(ahead=True) if self._pipelining else b""
         self._transport.write((b"\r\n" if self.plain else b".\r\n") + following)
 
     def _withhold(self) -> None:

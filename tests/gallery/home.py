@@ -16,6 +16,7 @@ from tests.gallery.things import ANA, BEN, HOSTILE, MARIA, NIGHT, approval, camp
 ALL = frozenset(NEEDS)
 LOOKING = frozenset({"outage.acknowledge"})
 RESEND = Decision(approval("resend"), resends.shown())
+IN_STAGES = Decision(approval("resend"), resends.shown(ramp=resends.WAVES))
 START = Decision(second_person.question("start"), second_person.asked(to_go=None))
 END = Decision(second_person.question("cancel"), second_person.asked("cancel", to_go=None))
 NOTICE = Decision(approval("notice", id=2, subject_id=2), notices.shown(notices.WAITING))
@@ -132,6 +133,7 @@ STATES: dict[str, HomeReport] = {
         house(outages=(card(OutageState.IDENTIFIED), card(OutageState.ACKNOWLEDGED, row={"id": 4})))
     ),
     "a resend waits for you": seen(decisions=(RESEND,)),
+    "a resend that may go out in stages waits for you": seen(decisions=(IN_STAGES,)),
     "a notice waits for you, and another for others": seen(decisions=(NOTICE,), others=1),
     "the start of a large campaign waits for you": seen(decisions=(START,)),
     "its cancellation waits for you": seen(decisions=(END,)),

@@ -13,6 +13,7 @@ from bot.errors import BotError, NotAllowedError, WrongStateError
 from bot.services.approvals import Approvals, ExpiredError
 from storage.db import Database
 from storage.models import Resend
+from storage.resends import EVERY_WAVE
 from tests.resend_world import BEN, JOAN, KIM, MARIA, ROLES, World, services, world
 from tests.seeds import settings_for
 
@@ -26,7 +27,7 @@ async def planned(db: Database, folder: Path, lost: int = 3) -> tuple[World, Res
 async def test_another_approver_lets_it_go(db: Database, tmp_path: Path) -> None:
     it, resend = await planned(db, tmp_path)
     begun = await it.resends.approve(JOAN, resend.id, resend.plan_hash)
-    assert (begun.state, begun.wave) == ("sending", 1)
+    assert (begun.state, begun.wave) == ("sending", EVERY_WAVE)
     assert await it.queued(resend.id) == [1, 2, 3]
     approval = await it.approval(resend.id)
     assert (approval.state, approval.decided_by, approval.choice) == ("approved", "<@U0JOAN>", "all")

@@ -51,7 +51,7 @@ class Session:
         self._waiting = [Letter(SENDER, recipient, body) for recipient in reversed(recipients)]
         self._open = len(recipients)
 
-    def next(self) -> Letter | None:
+    def next(self, *, ahead: bool) -> Letter | None:  # noqa: ARG002  the signature is a feed's
         return self._waiting.pop() if self._waiting else None
 
     def may_leave(self, letter: Letter) -> bool:

@@ -35,7 +35,7 @@ class Letters:
         self.left: list[Letter] = []
         self.endings: list[tuple[Letter, Result]] = []
 
-    def next(self) -> Letter | None:
+    def next(self, *, ahead: bool) -> Letter | None:  # noqa: ARG002  the signature is a feed's
         return self.waiting.pop() if self.waiting else None
 
     def may_leave(self, letter: Letter) -> bool:
