@@ -15,7 +15,7 @@ async def run() -> dict[str, Any]:
     """`ratio` of ours to smtp-source, measured before and after."""
     async with sink() as (name, near), line(near) as port, staged(port, RECIPIENTS, CONNECTIONS) as stage:
         before = await with_smtp_source(port, SOURCE_MESSAGES, CONNECTIONS)
-        ours, _ = await stage.run()
+        ours = (await stage.run()).rate
         after = await with_smtp_source(port, SOURCE_MESSAGES, CONNECTIONS)
     theirs = (before + after) / 2
     return {

