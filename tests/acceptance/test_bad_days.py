@@ -7,11 +7,11 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from bot.demo.fakeslack import Message
 from bot.demo.relays import Relay, Stage, hang, refuse
-from bot.services.words import stage_name
-from storage.models import CampaignState
+from storage.models import CampaignState, Evidence, Server
 from tests.acceptance.running import PATIENCE
 from tests.acceptance.support import Workplace, workplace
 
@@ -75,6 +75,7 @@ async def test_the_disk_takes_nothing_more_while_a_campaign_is_sent(database_url
 
 
 @pytest.mark.slow
+@ON_SQLITE
 async def test_relays_fall_silent_at_every_stage(database_url: str, tmp_path: Path) -> None:
     async with contextlib.AsyncExitStack() as stack:
         relays = {stage: await stack.enter_async_context(Relay()) for stage in STAGES}
@@ -100,7 +101,8 @@ async def test_relays_fall_silent_at_every_stage(database_url: str, tmp_path: Pa
 
         for stage, relay in relays.items():
             alert = await office.message(f"silent-{stage} is down", within=PATIENCE)
-            assert f"at {stage_name(stage)}" in _failed(office, alert)
+            assert "answer" in _failed(office, alert)
+            assert stage in await _stages_of_failures(office, f"silent-{stage}")
             await office.message(f"mail-{stage} is paused", thread_of=alert, within=PATIENCE)
             counts = await office.counts(campaigns[stage])
             # A reply that came after half a second on a busy machine counts as none.
@@ -108,6 +110,13 @@ async def test_relays_fall_silent_at_every_stage(database_url: str, tmp_path: Pa
             assert sum(counts.values()) == 500
         await office.posted()
         assert len(await office.outages()) == len(STAGES)
+
+
+async def _stages_of_failures(office: Workplace, server: str) -> set[str | None]:
+    """Where sending saw this server fail. The headline has the last failure alone: on a busy machine it is another."""
+    async with office.db.read() as tx:
+        query = select(Evidence.stage).join(Server, Server.id == Evidence.server_id).where(Server.name == server)
+        return set(await tx.scalars(query))
 
 
 def _failed(office: Workplace, alert: Message) -> str:

@@ -10,7 +10,10 @@ from tests.bench.line import line
 
 @asynccontextmanager
 async def echoing() -> AsyncIterator[int]:
+    under_way: set[asyncio.Task[None] | None] = set()
+
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        under_way.add(asyncio.current_task())
         while piece := await reader.read(65_536):
             writer.write(piece)
             await writer.drain()
@@ -19,6 +22,7 @@ async def echoing() -> AsyncIterator[int]:
 
     async with await asyncio.start_server(echo, "127.0.0.1", 0) as server:
         yield server.sockets[0].getsockname()[1]
+        await asyncio.gather(*(task for task in under_way if task is not None))
 
 
 async def test_an_answer_takes_a_round_trip_at_least() -> None:

@@ -145,3 +145,5 @@ class Relay:
         await self.disconnect()
         if server:
             await server.wait_closed()
+            for _ in range(2):  # who was being let in at that moment is a guest only now
+                await self.disconnect()
