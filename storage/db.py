@@ -5,12 +5,12 @@ import contextlib
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL, Connection, event, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, MissingGreenlet, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
@@ -67,6 +67,7 @@ class Database:
         engine = create_async_engine(self.url, pool_size=5, max_overflow=15)
         event.listen(engine.sync_engine, "connect", self._prepare_sqlite)
         event.listen(engine.sync_engine, "begin", _begin_sqlite)
+        event.listen(engine.sync_engine, "invalidate", _let_go_sqlite)
         return engine
 
     def _prepare_sqlite(self, connection: Any, _record: ConnectionPoolEntry) -> None:
@@ -247,6 +248,14 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 # Alembic is loaded by those who look at the shape of the tables: the sender, which has to be back soon, never does.
+
+
+def _let_go_sqlite(connection: Any, _record: ConnectionPoolEntry, _error: BaseException | None) -> None:
+    """A caller was cancelled in the middle of a statement. If that still has rows to give (RETURNING), a closed
+    connection lives on with its lock until the statement is collected: https://www.sqlite.org/c3ref/close.html
+    """
+    with suppress(MissingGreenlet):  # outside of a loop there is nobody who was cancelled
+        connection.rollback()
 
 
 def alembic_config() -> "Config":

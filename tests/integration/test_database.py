@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -133,6 +134,38 @@ async def test_a_caller_cancelled_at_any_moment_breaks_no_connection(
     assert [each.getMessage() for each in caplog.records if each.name.startswith("sqlalchemy")] == []
     async with db.transaction() as tx:
         await tx.execute(text("UPDATE suppressions SET reason = reason"))
+
+
+async def test_whoever_is_cancelled_in_a_statement_that_gives_rows_leaves_no_lock(sqlite_db: Database) -> None:
+    slow = text(
+        """
+        UPDATE alembic_version SET version_num = version_num RETURNING (
+            WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 1000000) SELECT count(*) FROM c
+        )
+        """
+    )
+
+    async def write() -> None:
+        async with sqlite_db.transaction() as tx:
+            await tx.scalar(slow)
+
+    writing = asyncio.create_task(write())
+    with closing(sqlite3.connect(str(sqlite_db.url.database), timeout=0, isolation_level=None)) as other:
+        while not _is_locked(other):
+            await asyncio.sleep(0.001)
+        writing.cancel()
+        cancelled = (await asyncio.gather(writing, return_exceptions=True))[0]  # kept, with all that it refers to
+        assert isinstance(cancelled, asyncio.CancelledError)
+        assert not _is_locked(other)
+
+
+def _is_locked(other: sqlite3.Connection) -> bool:
+    try:
+        other.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError:
+        return True
+    other.execute("ROLLBACK")
+    return False
 
 
 async def test_closing_waits_for_who_still_looks(database_url: str) -> None:
