@@ -9,7 +9,7 @@ import contextlib
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from time import time
 
 import structlog
@@ -33,7 +33,6 @@ LEASE_ROWS = 1_000
 REFILL_BELOW = 1_000
 TRIES_MAX = 3
 """Connections that one delivery may lose before it counts as failed; it must not hold up the others for ever."""
-LOOK_AGAIN_AFTER = timedelta(seconds=5)
 _ENDINGS_REMEMBERED = 20_000
 
 Key = tuple[int, int | None]

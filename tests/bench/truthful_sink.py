@@ -15,60 +15,27 @@ from typing import cast
 
 import uvloop
 
+from tests.bench.taking import Taking
+
 RECORD = 64
 _HOST = "127.0.0.1"
-_FEATURES = b"250-sink\r\n250-PIPELINING\r\n250 8BITMIME\r\n"
 _CAMPAIGN = b"X-Holdfast-Campaign: "
 
 
-class _Session(asyncio.Protocol):
-    """Only what a well-behaved client needs. What has no final dot when the client is gone was not taken."""
-
+class _Session(Taking):
     def __init__(self, log: int) -> None:
+        super().__init__()
         self._log = log
-        self._rest = b""
-        self._in_text = False
-        self._recipient = b""
         self._taken: list[bytes] = []
-        self._transport: asyncio.Transport | None = None
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-        self._transport.write(b"220 sink ESMTP\r\n")
+    def took(self, text: bytes) -> None:
+        campaign = text.partition(_CAMPAIGN)[2].partition(b"\r\n")[0]
+        self._taken.append((campaign + b" " + self.recipient).ljust(RECORD - 1) + b"\n")
 
-    def data_received(self, data: bytes) -> None:
-        heard = self._rest + data
-        answers: list[bytes] = []
-        start = 0
-        while True:
-            mark = b"\r\n.\r\n" if self._in_text else b"\r\n"
-            end = heard.find(mark, start)
-            if end < 0:
-                break
-            answers.append(self._answer(heard[start:end]))
-            start = end + len(mark)
-        self._rest = heard[start:]
+    def before_answers(self) -> None:
         if self._taken:
             os.write(self._log, b"".join(self._taken))
             self._taken.clear()
-        if answers and self._transport is not None:
-            self._transport.write(b"".join(answers))
-
-    def _answer(self, said: bytes) -> bytes:
-        if self._in_text:
-            self._in_text = False
-            campaign = said.partition(_CAMPAIGN)[2].partition(b"\r\n")[0]
-            self._taken.append((campaign + b" " + self._recipient).ljust(RECORD - 1) + b"\n")
-            return b"250 2.0.0 Ok\r\n"
-        verb = said[:4].upper()
-        if verb == b"EHLO":
-            return _FEATURES
-        if verb == b"RCPT":
-            self._recipient = said[9:-1]
-        if verb == b"DATA":
-            self._in_text = True
-            return b"354 Go ahead\r\n"
-        return b"221 Bye\r\n" if verb == b"QUIT" else b"250 Ok\r\n"
 
 
 class TruthfulSink:

@@ -1,30 +1,16 @@
 """A receiving provider that slows us down is written to more slowly, and the others do not wait for it."""
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 from sqlalchemy import update
 
 from bot.demo.relays import Relay, reply
-from bot.mail.sender import Sender
 from storage.db import Database
 from storage.models import CampaignState, Recipient
-from tests.integration.test_sender import counts, each_once, until_state
-from tests.seeds import add_campaign, add_server, settings_for, wish
-
-
-@contextlib.asynccontextmanager
-async def running(db: Database, url: str, folder: Path, **sections: object) -> AsyncIterator[Sender]:
-    sender = Sender(db, settings_for(url, folder, **sections))
-    task = asyncio.create_task(sender.run())
-    try:
-        yield sender
-    finally:
-        sender.stop()
-        await task
+from tests.integration.test_sender import counts, each_once, running, until_state
+from tests.seeds import add_campaign, add_server, wish
 
 
 async def move(db: Database, campaign_id: int, numbers: Iterable[int]) -> frozenset[str]:
@@ -68,7 +54,7 @@ async def test_one_has_limits_of_its_own(db: Database, database_url: str, tmp_pa
             db, await add_server(db, "primary", relay.port), 120, state=CampaignState.SCHEDULED
         )
         await move(db, campaign, range(1, 41))
-        async with running(db, database_url, tmp_path, providers=limits):
+        async with running(db, database_url, tmp_path, sections={"providers": limits}):
             await wish(db, campaign, CampaignState.SENDING, CampaignState.SENDING)
             await until_state(db, campaign, CampaignState.FINISHED)
 

@@ -26,8 +26,11 @@ async def relay() -> AsyncIterator[Relay]:
 
 
 @contextlib.asynccontextmanager
-async def running(db: Database, url: str, folder: Path, **sending: object) -> AsyncIterator[Sender]:
-    sender = Sender(db, settings_for(url, folder, sending=sending))
+async def running(
+    db: Database, url: str, folder: Path, *, sections: dict[str, object] | None = None, **sending: object
+) -> AsyncIterator[Sender]:
+    """`sending` are settings of that section; `sections` are others."""
+    sender = Sender(db, settings_for(url, folder, sending=sending, **(sections or {})))
     task = asyncio.create_task(sender.run())
     try:
         yield sender
