@@ -325,7 +325,7 @@ def summary(shown: OutageSummary) -> View:
         made.append(
             blocks.context(
                 "Unknown: what was in flight when a connection or a process died. It is only sent again when a person "
-                f"decides so: /resend unknown #{outage.id}"
+                f"decides so: /resend unknown {outage.id}"
             )
         )
     return View(f"{title}: it lasted {lasted}.", made)
