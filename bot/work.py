@@ -13,8 +13,8 @@
 
 The rules, all of them consequences of one: *the ledger is the truth, the engine only brings work to a worker.*
 
-- Work is asked for by `ensure` with a key. Who looks at the ledger and finds that work is missing asks for it, as
-  often as it looks; so a crash between the ledger's transaction and this call loses nothing.
+- Work is asked for by `ensure` with a key, or begun here by `begin`. Who looks at the ledger and finds that work is
+  missing does so, as often as it looks; so a crash between the ledger's transaction and this call loses nothing.
 - A run may begin again from its beginning: after a crash, and where its worker was only silent. It looks at the
   ledger first, and what it did by `step` is not done again. A step may repeat when the crash came before its result
   was written down. Arguments and results are what JSON can say.
@@ -39,7 +39,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import structlog
-from dbos import DBOS, DBOSConfig, SetEnqueueOptions, SetWorkflowID
+from dbos import DBOS, DBOSConfig, SetWorkflowID
 
 from bot.errors import BotError
 from storage.db import LINE, Database
@@ -61,14 +61,14 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of work. `run` gets the arguments of `ensure`, on the loop that called `Engine.start`.
+    """One kind of work. `run` gets the arguments of `ensure` or `begin`, on the loop that called `Engine.start`.
 
-    `at_once`: how many of one group a worker takes at the same time; None: as many as there are, without groups.
+    `queued`: whether it is asked for by `ensure`. Otherwise no worker looks whether some waits.
     """
 
     name: str
     run: Run
-    at_once: int | None = None
+    queued: bool = True
 
 
 class Duty(Protocol):
@@ -110,9 +110,8 @@ class Engine:
                 f"its tables in {self._where()}; check that Holdfast may make and change them there."
             ) from error
         for kind in self._kinds.values():
-            await DBOS.register_queue_async(
-                kind.name, partition_worker_concurrency=kind.at_once, polling_interval_sec=LOOK_EVERY
-            )
+            if kind.queued:
+                await DBOS.register_queue_async(kind.name, polling_interval_sec=LOOK_EVERY)
 
     async def stop(self) -> None:
         """Take nothing more and leave what is under way to others: its runs are cancelled here."""
@@ -127,13 +126,13 @@ class Engine:
         with ThreadPoolExecutor(1) as thread:
             await loop.run_in_executor(thread, DBOS.destroy)
 
-    async def ensure(self, kind: str, key: str, *arguments: Any, group: str | None = None) -> None:
-        """Have this work done once, by whichever worker takes it. With `group` where its kind has `at_once`."""
-        with SetWorkflowID(f"{kind}:{key}"), SetEnqueueOptions(queue_partition_key=group):
+    async def ensure(self, kind: str, key: str, *arguments: Any) -> None:
+        """Have this work done once, by whichever worker takes it, within some seconds."""
+        with SetWorkflowID(f"{kind}:{key}"):
             await DBOS.enqueue_workflow_async(kind, _run, kind, *arguments)
 
     async def begin(self, kind: str, key: str, *arguments: Any) -> None:
-        """As `ensure`, and begun by this worker at once, beyond what it takes by `at_once`."""
+        """Have this work done once, by this worker and at once; by another one if this one dies."""
         with SetWorkflowID(f"{kind}:{key}"):
             await DBOS.start_workflow_async(_run, kind, *arguments)
 

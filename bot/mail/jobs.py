@@ -30,7 +30,12 @@ from storage.sending import Work
 log = structlog.get_logger()
 
 LEASE_ROWS = 1_000
-REFILL_BELOW = 1_000
+"""Of one lease, and how many are kept in hand: at least. Faster servers are given more, by time."""
+_LEASE_MAX, _LEASE_SECONDS = 4_000, 0.1
+_IN_HAND_MAX, _IN_HAND_SECONDS = 6_000, 0.15
+_MEASURE_SECONDS = 0.05
+_SHARD_SECONDS = 1.5
+"""When a worker's shards last no longer than this, it takes another one."""
 TRIES_MAX = 3
 """Connections that one delivery may lose before it counts as failed; it must not hold up the others for ever."""
 _ENDINGS_REMEMBERED = 20_000
@@ -101,6 +106,12 @@ class Job:
     _ranges: dict[int, _Range] = field(default_factory=dict)
     _ended_at: deque[float] = field(default_factory=lambda: deque(maxlen=_ENDINGS_REMEMBERED))
     _filling: asyncio.Task[None] | None = None
+    _portion: int = LEASE_ROWS
+    _in_hand: int = LEASE_ROWS
+    _flow: float = 0.0
+    _leased: int = 0
+    _measured: tuple[float, int] = (0.0, 0)
+    """When the flow was measured last, and how many rows had been sent by then."""
     _settled: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -119,7 +130,13 @@ class Job:
     @property
     def runs_low(self) -> bool:
         """Whether `refill` has something to do, mostly."""
-        return len(self._waiting) < REFILL_BELOW
+        return len(self._waiting) < self._in_hand
+
+    @property
+    def wants_shard(self) -> bool:
+        """Whether what this worker has of it is sent soon."""
+        left = sum(part.last - part.after for part in self.slices) + self.rows
+        return left <= self._flow * _SHARD_SECONDS
 
     def take(self, paces: Paces, at: float) -> Item | None:
         """The next row to send at the loop's time `at`, or None. Suppressed addresses and expired offers end here."""
@@ -225,6 +242,7 @@ class Job:
             self._filling = asyncio.create_task(self._read_again(*wanted, wake))
 
     async def _lease(self, part: Slice, wake: Callable[[], None]) -> None:
+        self._measure()
         try:
             rows, lease_id = await self._take_range(part)
         except StorageError as error:
@@ -235,10 +253,23 @@ class Job:
             part.exhausted = True
             return
         part.after = rows[-1].n
+        self._leased += len(rows)
         leased = _Range(lease_id, len(rows), part)
         self._ranges[lease_id] = leased
         self._waiting.extend(Item(self, row, leased) for row in rows)
         wake()
+
+    def _measure(self) -> None:
+        """How many rows a second are sent, and so how many to keep in hand."""
+        at, sent = asyncio.get_running_loop().time(), self._leased - self.rows
+        since, before = self._measured
+        if at - since < _MEASURE_SECONDS:
+            return
+        if since:
+            self._flow += ((sent - before) / (at - since) - self._flow) / 2
+            self._portion = min(max(LEASE_ROWS, int(self._flow * _LEASE_SECONDS)), _LEASE_MAX)
+            self._in_hand = min(max(LEASE_ROWS, int(self._flow * _IN_HAND_SECONDS)), _IN_HAND_MAX)
+        self._measured = at, sent
 
     async def _read_again(self, provider: str, numbers: dict[int, int], wake: Callable[[], None]) -> None:
         """Rows of a provider that could not be kept whole: number -> lease."""
@@ -275,8 +306,8 @@ class Job:
         campaign_id, resend_id = self.key
         if resend_id is None:
             up_to = last if self.work.up_to is None else min(last, self.work.up_to)
-            return await deliveries.queued(tx, campaign_id, after, LEASE_ROWS, up_to)
-        return await deliveries.queued_again(tx, campaign_id, resend_id, self.work.wave, after, LEASE_ROWS, last)
+            return await deliveries.queued(tx, campaign_id, after, self._portion, up_to)
+        return await deliveries.queued_again(tx, campaign_id, resend_id, self.work.wave, after, self._portion, last)
 
     @property
     def runs_out(self) -> bool:

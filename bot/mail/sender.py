@@ -7,10 +7,12 @@ has anything of it any more. On SQLite one worker does all of it, by the same ro
 """
 
 import asyncio
+import functools
+import itertools
 import os
 import secrets
 import socket
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -43,14 +45,12 @@ POLL = timedelta(milliseconds=50)
 POLL_CALM = timedelta(milliseconds=250)
 SLOTS = 1024
 """Connections that one worker may hold over all servers."""
-SHARDS_AT_ONCE = 2
-"""Of one campaign: one that is sent and one that waits behind it, so that nobody waits for the engine's next look."""
 _SETTLE_SECONDS = 10.0
 _CUT_AGAIN = 1.0
 _CUT_AGAIN_BOUNDED = 5.0
 """Seconds until it is looked again whether something can be cut, where nothing could."""
-_UNASKED = timedelta(seconds=30)
-"""A shard that waits for so long was perhaps never given to the engine: its planner died in between."""
+_CHOICE = 2
+"""How many shards for each worker are looked at by several, so that they seldom want the same one."""
 _KEEP = timedelta(days=7)
 """How long the engine remembers what has ended."""
 _LINGER = 5.0
@@ -76,7 +76,7 @@ class Sender:
         self._folder = self.settings.data_dir.resolve() / "journals"
         self._fleet = Fleet(self.db, self.settings, self.worker, self._folder)
         self._shares = Shares(self.db, self.worker)
-        kinds = [Kind("shard", self._carry, at_once=SHARDS_AT_ONCE), *(duty.kind for duty in self.duties)]
+        kinds = [Kind("shard", self._carry, queued=False), *(duty.kind for duty in self.duties)]
         self._engine = Engine(self.db, self.settings.data_dir, self.worker, kinds)
         self._jobs: dict[Key, Job] = {}
         self._arrived: dict[Key, list[Slice]] = {}
@@ -84,8 +84,9 @@ class Sender:
         self._free_slots = list(range(SLOTS))
         self._drops: dict[Key, asyncio.Task[None]] = {}
         self._cut_after: dict[Key, tuple[float, tuple[int, int | None]]] = {}
+        self._taking: dict[Key, int] = {}
+        self._begins = itertools.count()
         self._asking: set[asyncio.Task[None]] = set()
-        self._asked: set[int] = set()
         self._forget_after = 0.0
         self._used: dict[int, float] = {}
         self._seen_suppressions = now()
@@ -140,7 +141,7 @@ class Sender:
         async with self.db.read() as tx:
             carriers = await sending.carriers(tx, now())
             work = await sending.work(tx)
-            cut = await shards.keys(tx)
+            cut = await shards.waiting(tx)
             # A margin, because a suppression's own time is set before its transaction commits.
             fresh = await deliveries.suppressed_since(tx, self._seen_suppressions - timedelta(seconds=5))
         self._seen_suppressions = now()
@@ -159,6 +160,8 @@ class Sender:
                 await self._drive(key, item, fresh)
             elif key not in cut:
                 await self._cut(key, item)
+            if cut.get(key) and not item.stopping and key not in self._taking:
+                await self._take_another(key)
         await self._end_done()
 
     def _settled(self, key: Key) -> bool:
@@ -179,6 +182,7 @@ class Sender:
         if self._stopping.is_set() or self.lost:
             await asyncio.Event().wait()  # until the engine stops: it goes on elsewhere
         shard = await self._claim(shard_id)
+        self._taking = {key: taken for key, taken in self._taking.items() if taken != shard_id}
         if shard is None:
             return
         part = Slice(shard.id, shard.first_n - 1, shard.last_n)
@@ -218,35 +222,35 @@ class Sender:
         if not made:
             self._cut_after[key] = loop.time() + (_CUT_AGAIN_BOUNDED if work.bounded else _CUT_AGAIN), bounds
             return
-        self._ask(made, begin=True)
+        self._begin(key, made[0])
 
-    def _ask(self, made: Iterable[Shard], *, begin: bool = False) -> None:
-        """Give shards to the engine, in the background: a pause must not wait for that."""
+    async def _take_another(self, key: Key) -> None:
+        """A shard that waits, when this worker has little left to send of its campaign."""
+        job = self._jobs.get(key)
+        if key in self._arrived or (job is not None and not job.wants_shard):
+            return
+        async with self.db.read() as tx:
+            free = await shards.next_ones(tx, *key, _CHOICE * (self._fleet.others + 1))
+        if free:
+            self._begin(key, secrets.choice(free) if self._fleet.others else free[0])
 
-        async def ask() -> None:
-            for number, shard in enumerate(made):
-                key = f"{shard.id}.{shard.created_at:%Y%m%d%H%M%S%f}"
-                if begin and number == 0:
-                    await self._engine.begin("shard", key, shard.id)
-                else:
-                    await self._engine.ensure("shard", key, shard.id, group=f"{shard.campaign_id}.{shard.resend_id}")
-
-        task = asyncio.create_task(ask())
+    def _begin(self, key: Key, shard: Shard) -> None:
+        """Let the engine run it here, in the background: a pause must not wait for that."""
+        self._taking[key] = shard.id
+        name = f"{shard.id}.{shard.created_at:%Y%m%d%H%M%S%f}.{self.worker}.{next(self._begins)}"
+        task = asyncio.create_task(self._engine.begin("shard", name, shard.id))
         self._asking.add(task)
-        task.add_done_callback(self._answered)
+        task.add_done_callback(functools.partial(self._begun, key))
 
-    def _answered(self, task: asyncio.Task[None]) -> None:
-        """What the engine was not given waits, and is given to it again after a while."""
+    def _begun(self, key: Key, task: asyncio.Task[None]) -> None:
+        """What the engine did not take is tried again at the next look."""
         self._asking.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
+            self._taking.pop(key, None)
             log.warning("the work engine did not take a shard", error=repr(error))
 
     async def _adopt(self) -> int:
-        """What the engine has under names that are gone, and what it was perhaps never given."""
-        async with self.db.read() as tx:
-            waiting = [each for each in await shards.waiting(tx, now() - _UNASKED) if each.id not in self._asked]
-        self._asked |= {each.id for each in waiting}
-        self._ask(waiting)
+        """What the engine has under names that are gone."""
         for duty in self.duties:
             await duty.ask(self._engine)
         async with workers.alone(self.db):
@@ -276,7 +280,7 @@ class Sender:
     async def _drive(self, key: Key, work: Work, fresh: set[str]) -> None:
         job = self._jobs.get(key)
         if job is None:
-            job = await self._begin(key, work)
+            job = await self._open(key, work)
             if job is None:
                 return
         job.slices += self._arrived.pop(key, [])
@@ -285,7 +289,7 @@ class Sender:
         self._assign(job)
         job.refill(self._waker(work.server_id))
 
-    async def _begin(self, key: Key, work: Work) -> Job | None:
+    async def _open(self, key: Key, work: Work) -> Job | None:
         """A job for new work. Where the message cannot be compiled, it is paused and the team is told why."""
         try:
             message = await prepare(self.db, self.settings, work)

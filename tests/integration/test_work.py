@@ -41,15 +41,15 @@ def _quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_what_a_worker_left_goes_on_elsewhere_and_repeats_no_step(db: Database, tmp_path: Path) -> None:
     diary = Diary()
-    engine = Engine(db, tmp_path, "first-boot", [Kind("diary", diary.run, at_once=1)])
+    engine = Engine(db, tmp_path, "first-boot", [Kind("diary", diary.run)])
     await engine.start()
     for _ in range(3):
-        await engine.ensure("diary", "a", "abc", group="g")
+        await engine.ensure("diary", "a", "abc")
     async with asyncio.timeout(20):
         await diary.waiting.wait()
     await engine.stop()
 
-    engine = Engine(db, tmp_path, "second-boot", [Kind("diary", diary.run, at_once=1)])
+    engine = Engine(db, tmp_path, "second-boot", [Kind("diary", diary.run)])
     await engine.start()
 
     async def first_boot_lives() -> list[str]:
@@ -63,7 +63,7 @@ async def test_what_a_worker_left_goes_on_elsewhere_and_repeats_no_step(db: Data
     assert await engine.adopt(nobody_lives) == 1
     async with asyncio.timeout(20):
         await diary.done.wait()
-    await engine.ensure("diary", "a", "abc", group="g")
+    await engine.ensure("diary", "a", "abc")
     await engine.stop()
     assert diary.said == ["abc first", "abc second 3"]
     assert await asyncio.to_thread(lambda: 1) == 1, "the loop has threads again"
