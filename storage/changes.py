@@ -7,7 +7,6 @@ over the few rows that say what is to be sent.
 
 import asyncio
 import sqlite3
-import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, closing
 from datetime import timedelta
@@ -48,18 +47,14 @@ class Watch:
         self._every = every.total_seconds()
         self._known: Rows | None = None
 
-    async def wait(self, within: timedelta, stopping: asyncio.Event) -> None:
-        """Until something else is asked than before, or `stopping` is set; at the latest after `within`."""
-        end = time.monotonic() + within.total_seconds()
-        while not stopping.is_set():
+    async def next(self) -> Rows:
+        """What is asked, as soon as it is something else than before: (kind, id, state, more)."""
+        while True:
             found = await self._look()
             if found is not None and found != self._known:
                 self._known = found
-                return
-            pause = min(self._every, end - time.monotonic())
-            if pause <= 0:
-                return
-            await asyncio.sleep(pause)
+                return found
+            await asyncio.sleep(self._every)
 
 
 @asynccontextmanager

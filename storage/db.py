@@ -4,22 +4,26 @@ import asyncio
 import contextlib
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import URL, Connection, event, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, MissingGreenlet, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
+from storage import straight
 from storage.errors import StorageError
 from storage.turns import Turns
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
+T = TypeVar("T")
 Tx = AsyncSession
 """An open transaction. Callers outside this package only pass it on."""
 
@@ -57,6 +61,8 @@ class Database:
         self._turns = Turns(Path(self.url.database or "")) if in_file else None
         self._engine = self._create_engine()
         self._writer = self._engine.execution_options(holdfast_begin="BEGIN IMMEDIATE")
+        self._straight: Engine | None = None
+        self._threads = ThreadPoolExecutor(2, "database") if self.is_sqlite else None
 
     def _create_engine(self) -> AsyncEngine:
         if not self.is_sqlite:
@@ -70,9 +76,25 @@ class Database:
         event.listen(engine.sync_engine, "invalidate", _let_go_sqlite)
         return engine
 
+    def _straight_engine(self) -> Engine:
+        """Another engine for the same file, without aiosqlite: see storage/straight.py."""
+        if self._straight is None:
+            engine = create_engine(self.url.set(drivername="sqlite"), pool_size=2, max_overflow=0)
+            event.listen(engine, "connect", self._prepare_straight)
+            event.listen(engine, "begin", _begin_sqlite)
+            self._straight = engine.execution_options(holdfast_begin="BEGIN IMMEDIATE")
+        return self._straight
+
+    def _prepare_straight(self, connection: Any, _record: ConnectionPoolEntry) -> None:
+        connection.isolation_level = None
+        self._set_pragmas(connection)
+
     def _prepare_sqlite(self, connection: Any, _record: ConnectionPoolEntry) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves
         connection.run_async(self._write_ahead)
+        self._set_pragmas(connection)
+
+    def _set_pragmas(self, connection: Any) -> None:
         cursor = connection.cursor()
         for pragma in (
             f"busy_timeout = {self._busy_timeout_ms}",
@@ -110,6 +132,29 @@ class Database:
                 await _to_its_end(session.commit())
         except (OperationalError, DBAPIError) as error:
             raise explain(error) from error
+
+    async def in_one_go(self, work: Callable[[Tx], Coroutine[Any, Any, T]]) -> T:
+        """`transaction` for work that awaits nothing but its statements: on SQLite in one thread, without a change.
+
+        Raises StorageError as `transaction` does.
+        """
+        if self._threads is None:
+            async with self.transaction() as tx:
+                return await work(tx)
+        try:
+            async with self._turn():
+                return await _to_its_end(self._driven(work))
+        except (OperationalError, DBAPIError) as error:
+            raise explain(error) from error
+
+    async def _driven(self, work: Callable[[Tx], Coroutine[Any, Any, T]]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._drive, work)
+
+    def _drive(self, work: Callable[[Tx], Coroutine[Any, Any, T]]) -> T:
+        with Session(self._straight_engine(), expire_on_commit=False) as session:
+            result = straight.drive(session, work)
+            session.commit()
+        return result
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
@@ -190,6 +235,10 @@ class Database:
                 while isinstance(pool, QueuePool) and pool.checkedout():  # noqa: ASYNC110  a pool has no event
                     await asyncio.sleep(0.01)
         await self._engine.dispose()
+        if self._threads is not None:
+            self._threads.shutdown()
+        if self._straight is not None:
+            self._straight.dispose()
         if self._turns is not None:
             self._turns.close()
 
@@ -204,13 +253,13 @@ async def _session(engine: AsyncEngine) -> AsyncIterator[AsyncSession]:
         await _to_its_end(session.close())
 
 
-async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+async def _to_its_end(work: Coroutine[Any, Any, T]) -> T:
     """A cancelled caller waits until `work` is done. Cut in its middle, a commit would be one of which nobody knows
     whether it happened, and a connection on its way back to the pool would be lost to it.
     """
     task = asyncio.create_task(work)
     try:
-        await asyncio.shield(task)
+        return await asyncio.shield(task)
     except asyncio.CancelledError:
         await asyncio.wait({task})
         raise

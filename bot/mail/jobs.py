@@ -6,6 +6,7 @@ job is a flag that is read immediately before each final dot, so nothing leaves 
 
 import asyncio
 import contextlib
+import functools
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -244,7 +245,7 @@ class Job:
     async def _lease(self, part: Slice, wake: Callable[[], None]) -> None:
         self._measure()
         try:
-            rows, lease_id = await self._take_range(part)
+            rows, lease_id = await self.db.in_one_go(functools.partial(self._take_range, part))
         except StorageError as error:
             log.warning("no rows can be leased", reason=str(error))
             await asyncio.sleep(1)
@@ -287,19 +288,18 @@ class Job:
         self._parked.fill(provider, len(numbers), items)
         wake()
 
-    async def _take_range(self, part: Slice) -> tuple[list[Row], int]:
+    async def _take_range(self, part: Slice, tx: Tx) -> tuple[list[Row], int]:
         """Rows and the id of their lease. No rows: the shard has none left, or it is no longer ours."""
         campaign_id, resend_id = self.key
-        async with self.db.transaction() as tx:
-            if not await shards.held(tx, part.shard_id, self.worker):
-                return [], 0
-            for first, last in await leases.gaps(tx, campaign_id, resend_id, part.after + 1, part.last):
-                rows = await self._rows(tx, first - 1, last)
-                if rows:
-                    at = now()
-                    lease = leases.new(campaign_id, resend_id, rows[0].n, rows[-1].n, self.worker, self.boot_id, at)
-                    await leases.take(tx, lease)
-                    return rows, lease.id
+        if not await shards.held(tx, part.shard_id, self.worker):
+            return [], 0
+        for first, last in await leases.gaps(tx, campaign_id, resend_id, part.after + 1, part.last):
+            rows = await self._rows(tx, first - 1, last)
+            if rows:
+                at = now()
+                lease = leases.new(campaign_id, resend_id, rows[0].n, rows[-1].n, self.worker, self.boot_id, at)
+                await leases.take(tx, lease)
+                return rows, lease.id
         return [], 0
 
     async def _rows(self, tx: Tx, after: int, last: int) -> list[Row]:
@@ -320,9 +320,13 @@ class Job:
         filling = self._filling is not None and not self._filling.done()
         return [part for part in self.slices if part.exhausted and id(part) not in unfinished and not filling]
 
-    async def stop(self) -> None:
-        """No further dot leaves. Waits for a lease that is being taken, so that none is forgotten."""
+    def halt(self) -> None:
+        """No further dot leaves."""
         self.stopped = True
+
+    async def stop(self) -> None:
+        """Halt, and wait for a lease that is being taken, so that none is forgotten."""
+        self.halt()
         if self._filling is not None:
             await asyncio.wait([self._filling])
 

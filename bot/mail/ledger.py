@@ -169,10 +169,13 @@ class Ledger:
                 return
             batch, self._batch = self._batch, _Batch()
             waiting, mark = self._waiting, self._journal.mark()
+
+            async def write(tx: Tx) -> None:
+                await self._write(tx, batch)
+                await sending.testify(tx, evidence)
+
             try:
-                async with self._db.transaction() as tx:
-                    await self._write(tx, batch)
-                    await sending.testify(tx, evidence)
+                await self._db.in_one_go(write)
             except StorageError:
                 for row in evidence:
                     self._testimony[row.server_id].failed += row.failed

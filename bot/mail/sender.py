@@ -7,6 +7,7 @@ has anything of it any more. On SQLite one worker does all of it, by the same ro
 """
 
 import asyncio
+import contextlib
 import functools
 import itertools
 import os
@@ -91,6 +92,7 @@ class Sender:
         self._used: dict[int, float] = {}
         self._seen_suppressions = now()
         self._stopping = asyncio.Event()
+        self._look_now = asyncio.Event()
 
     @property
     def lost(self) -> bool:
@@ -109,18 +111,33 @@ class Sender:
         tasks = [asyncio.create_task(self._ledger.run()), asyncio.create_task(self._fleet.run(self._adopt))]
         try:
             async with changes.watch(self.db) as watch:
+                tasks.append(asyncio.create_task(self._heed(watch)))
                 while not self._stopping.is_set() and not self.lost:
+                    self._look_now.clear()
                     await self._poll()
                     for task in tasks:
                         if task.done():
                             task.result()
-                    await watch.wait(self._pause_between_looks(), self._stopping)
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(self._pause_between_looks().total_seconds()):
+                            await self._look_now.wait()
         finally:
             await self._wind_down(tasks)
 
     def stop(self) -> None:
         """Take nothing more; `run` returns when what was in flight has settled."""
         self._stopping.set()
+        self._look_now.set()
+
+    async def _heed(self, watch: changes.Watch) -> None:
+        """What people ask is looked at as soon as it is there. A stop does not even wait for the look under way."""
+        while True:
+            asked = await watch.next()
+            sending = {(kind, int(number)) for kind, number, state, _ in asked if state == "sending"}
+            for (campaign_id, resend_id), job in self._jobs.items():
+                if (("campaign", campaign_id) if resend_id is None else ("resend", resend_id)) not in sending:
+                    job.halt()
+            self._look_now.set()
 
     def _pause_between_looks(self) -> timedelta:
         """What people ask is seen at once in any case; what comes, stops or runs out here is to be noticed soon."""
@@ -147,7 +164,7 @@ class Sender:
         self._seen_suppressions = now()
         wanted = {(w.campaign_id, w.resend_id): w for w in work}
         for key in list(self._jobs):
-            if key not in wanted or wanted[key].stopping:
+            if key not in wanted or wanted[key].stopping or self._jobs[key].stopped:
                 self._drops[key] = asyncio.create_task(self._drop(self._jobs.pop(key), wanted.get(key)))
         await self._turn_away(wanted)
         await self._adjust_lanes(carriers)
