@@ -1,6 +1,11 @@
-"""What the garbage collector need not walk."""
+"""What the garbage collector need not walk, and what the allocator need not keep."""
 
+import contextlib
+import ctypes
 import gc
+import sys
+
+_M_ARENA_MAX = -8
 
 
 def keep_for_good() -> None:
@@ -17,3 +22,12 @@ def collect_seldom() -> None:
     """
     keep_for_good()
     gc.set_threshold(20_000, 20, 20)
+
+
+def one_arena() -> None:
+    """For a process in which one thread does nearly all: glibc would give each of the others a heap of its own, whose
+    gaps are never used again (https://man7.org/linux/man-pages/man3/mallopt.3.html).
+    """
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):  # another C library
+            ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import select, update
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from storage.db import Tx
 from storage.models import BreakGlass, Timeline
+from storage.upserts import insert_into
 
 
 async def get(tx: Tx, glass_id: int) -> BreakGlass | None:
@@ -29,9 +28,10 @@ async def of(tx: Tx, user_id: str) -> BreakGlass | None:
 
 async def begin(tx: Tx, user_id: str, reason: str, at: datetime, until: datetime) -> int | None:
     """Returns its id; None when the person has one already, by a second click at the same moment too."""
-    make = postgresql_insert if tx.get_bind().dialect.name == "postgresql" else sqlite_insert
     values = {"user_id": user_id, "reason": reason, "began_at": at, "ends_at": until}
-    return await tx.scalar(make(BreakGlass).values(**values).on_conflict_do_nothing().returning(BreakGlass.id))
+    return await tx.scalar(
+        insert_into(tx, BreakGlass).values(**values).on_conflict_do_nothing().returning(BreakGlass.id)
+    )
 
 
 async def end(tx: Tx, glass_id: int, at: datetime, by: str | None) -> bool:

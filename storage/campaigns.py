@@ -5,8 +5,6 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import aliased
 
 from storage.db import Tx
@@ -19,6 +17,7 @@ from storage.models import (
     OutageState,
     Server,
 )
+from storage.upserts import insert_into
 
 MAILING = "campaign"
 """The kind of what people import; `notice` is the mailing of a notice."""
@@ -257,8 +256,7 @@ async def outages_of(tx: Tx, campaign_ids: Iterable[int]) -> dict[int, int]:
 
 async def reserve(tx: Tx, values: dict[str, Any]) -> int | None:
     """Take a name for a campaign that is about to be imported. Returns its id; None when the name is taken."""
-    make = postgresql_insert if tx.get_bind().dialect.name == "postgresql" else sqlite_insert
-    statement = make(Campaign).values(**values).on_conflict_do_nothing(index_elements=["name"])
+    statement = insert_into(tx, Campaign).values(**values).on_conflict_do_nothing(index_elements=["name"])
     return await tx.scalar(statement.returning(Campaign.id))
 
 

@@ -62,7 +62,7 @@ class Database:
         self._engine = self._create_engine()
         self._writer = self._engine.execution_options(holdfast_begin="BEGIN IMMEDIATE")
         self._straight: Engine | None = None
-        self._threads = ThreadPoolExecutor(2, "database") if self.is_sqlite else None
+        self._threads = ThreadPoolExecutor(1, "database") if self.is_sqlite else None
 
     def _create_engine(self) -> AsyncEngine:
         if not self.is_sqlite:
@@ -79,7 +79,7 @@ class Database:
     def _straight_engine(self) -> Engine:
         """Another engine for the same file, without aiosqlite: see storage/straight.py."""
         if self._straight is None:
-            engine = create_engine(self.url.set(drivername="sqlite"), pool_size=2, max_overflow=0)
+            engine = create_engine(self.url.set(drivername="sqlite"), pool_size=1, max_overflow=0)
             event.listen(engine, "connect", self._prepare_straight)
             event.listen(engine, "begin", _begin_sqlite)
             self._straight = engine.execution_options(holdfast_begin="BEGIN IMMEDIATE")

@@ -21,8 +21,6 @@ from sqlalchemy import (
     type_coerce,
     update,
 )
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from storage.db import Tx
 from storage.models import (
@@ -38,6 +36,7 @@ from storage.models import (
     Suppression,
 )
 from storage.types import sqlite_time
+from storage.upserts import insert_into
 
 # Literals, not parameters: only so can SQLite see that the partial indices of what failed serve, instead of going
 # through the whole ledger.
@@ -261,7 +260,11 @@ async def _rows(tx: Tx, wanted: Select[Any]) -> list[Row]:
     fields = func.json(type_coerce(found.c.fields, Text))
     whole = func.json_group_array(func.json_array(found.c.n, found.c.email, found.c.email_key, fields, found.c.gone))
     found_rows = await (await tx.connection()).scalar(select(whole))
-    return [Row(*row) for row in json.loads(found_rows or "[]")]
+    # Most addresses are in lower case, so that their key is the same text: kept once.
+    return [
+        Row(n, email, email if email == key else key, values, gone)
+        for n, email, key, values, gone in json.loads(found_rows or "[]")
+    ]
 
 
 async def still_queued(tx: Tx, campaign_id: int, resend_id: int | None, first: int, last: int) -> set[int]:
@@ -412,8 +415,7 @@ async def _count(tx: Tx, endings: Sequence[Ending]) -> None:
 
 
 async def _add(tx: Tx, totals: Counter[_Minute]) -> None:
-    make = postgresql_insert if tx.get_bind().dialect.name == "postgresql" else sqlite_insert
-    statement = make(SendMinute)
+    statement = insert_into(tx, SendMinute)
     connection = await tx.connection()
     await connection.execute(
         statement.on_conflict_do_update(
@@ -448,9 +450,8 @@ async def suppress(tx: Tx, email_keys: Iterable[str], reason: str, at: datetime)
     rows = [{"email_key": key, "reason": reason, "source": "bounce", "at": at} for key in sorted(set(email_keys))]
     if not rows:
         return
-    make = postgresql_insert if tx.get_bind().dialect.name == "postgresql" else sqlite_insert
     connection = await tx.connection()
-    await connection.execute(make(Suppression).on_conflict_do_nothing(index_elements=["email_key"]), rows)
+    await connection.execute(insert_into(tx, Suppression).on_conflict_do_nothing(index_elements=["email_key"]), rows)
 
 
 async def unknown_names(tx: Tx, campaign_id: int, limit: int = 100) -> list[str]:

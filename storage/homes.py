@@ -5,12 +5,11 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, select, update
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from storage.campaigns import MAILING
 from storage.db import Tx
 from storage.models import Campaign, CampaignState, Delivery, DeliveryStatus, HomeTab
+from storage.upserts import insert_into
 
 # The tabs
 
@@ -30,8 +29,7 @@ async def noted(tx: Tx, team_id: str, user_id: str, name: str, at: datetime, not
 
 
 async def _put(tx: Tx, team_id: str, user_id: str, new: dict[str, Any], changed: dict[str, Any]) -> None:
-    make = postgresql_insert if tx.get_bind().dialect.name == "postgresql" else sqlite_insert
-    statement = make(HomeTab).values(team_id=team_id, user_id=user_id, **new)
+    statement = insert_into(tx, HomeTab).values(team_id=team_id, user_id=user_id, **new)
     await tx.execute(statement.on_conflict_do_update(index_elements=["team_id", "user_id"], set_=changed))
 
 

@@ -5,11 +5,10 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, select, text, update
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from storage.db import Tx
 from storage.models import MessageMark, Post, Timeline
+from storage.upserts import insert_into
 
 _OUTAGE = "outage:"
 
@@ -33,9 +32,8 @@ async def alone(tx: Tx, place: Place) -> None:
 
 async def put(tx: Tx, place: Place, how: str, *, is_on: bool, at: datetime) -> bool:
     """Remember a mark as it was put on or taken off at this moment. False when something later is known of it."""
-    insert = postgresql_insert if tx.get_bind().dialect.name == "postgresql" else sqlite_insert
     values = {"is_on": is_on, "at": at}
-    row = insert(MessageMark).values(channel=place.channel, message_ts=place.ts, how=how, **values)
+    row = insert_into(tx, MessageMark).values(channel=place.channel, message_ts=place.ts, how=how, **values)
     newest = row.on_conflict_do_update(
         index_elements=["channel", "message_ts", "how"], set_=values, where=MessageMark.at <= row.excluded.at
     )

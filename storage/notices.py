@@ -5,8 +5,6 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import JSON, Integer, func, insert, literal, select, update
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from storage.db import Tx
 from storage.models import (
@@ -20,6 +18,7 @@ from storage.models import (
     Suppression,
     WebhookCall,
 )
+from storage.upserts import insert_into
 
 MAILING = "notice"
 """The kind of the campaign that carries a notice."""
@@ -120,7 +119,6 @@ async def copy_audience(tx: Tx, campaign_id: int, source_id: int, *, first: int,
 
     Who is there already and who is suppressed is left out. Their numbers are those in the source plus `offset`.
     """
-    made = postgresql_insert if tx.get_bind().dialect.name == "postgresql" else sqlite_insert
     found = (
         select(
             literal(campaign_id, Integer), Recipient.n + offset, Recipient.email, Recipient.email_key, literal({}, JSON)
@@ -135,7 +133,7 @@ async def copy_audience(tx: Tx, campaign_id: int, source_id: int, *, first: int,
     )
     columns = ["campaign_id", "n", "email", "email_key", "fields"]
     await tx.execute(
-        made(Recipient)
+        insert_into(tx, Recipient)
         .from_select(columns, found)
         .on_conflict_do_nothing(index_elements=["campaign_id", "email_key"])
         .execution_options(synchronize_session=False)

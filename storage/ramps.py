@@ -5,8 +5,6 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Integer, and_, case, delete, func, literal_column, select, update
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from storage import timeline
 from storage.db import Tx
@@ -24,6 +22,7 @@ from storage.models import (
     SendMinute,
     Suppression,
 )
+from storage.upserts import insert_into
 
 _TRIED = (
     DeliveryStatus.DELIVERED,
@@ -77,10 +76,9 @@ async def get(tx: Tx, ramp_id: int) -> Ramp | None:
 
 async def put(tx: Tx, send: Send, **values: Any) -> Ramp:
     """The ramp of the send with these values, made with one stage when there is none."""
-    make = postgresql_insert if tx.get_bind().dialect.name == "postgresql" else sqlite_insert
     key = send.key
     fresh = {"stages": [100], "sizes": [0], "stage": 0, "counted_from": 0} | key | values
-    row = make(Ramp).values(**fresh)
+    row = insert_into(tx, Ramp).values(**fresh)
     row = row.on_conflict_do_update(index_elements=list(key), set_=values or key)
     found = await tx.scalars(row.returning(Ramp), execution_options={"populate_existing": True})
     return found.one()

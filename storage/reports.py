@@ -10,8 +10,6 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Integer, and_, delete, func, literal_column, or_, select, update
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from storage import resends
 from storage.db import Tx
@@ -27,6 +25,7 @@ from storage.models import (
     Retry,
     Server,
 )
+from storage.upserts import insert_into
 
 _UNKNOWN = and_(FAILED, Delivery.status == DeliveryStatus.UNKNOWN)
 # The sum keeps SQLite from walking a whole campaign by its primary key, where the unknown are few among millions.
@@ -226,11 +225,10 @@ async def add(tx: Tx, reports: Sequence[DeliveryReport]) -> set[tuple[int, str]]
     """Keep them. Returns (n, digest) of those that were not known; all are of one campaign."""
     if not reports:
         return set()
-    make = postgresql_insert if tx.get_bind().dialect.name == "postgresql" else sqlite_insert
     columns = [column.key for column in DeliveryReport.__table__.columns]
     rows = {(each.n, each.digest): {column: getattr(each, column) for column in columns} for each in reports}
     added = await tx.execute(
-        make(DeliveryReport)
+        insert_into(tx, DeliveryReport)
         .values([rows[key] for key in sorted(rows)])
         .on_conflict_do_nothing()
         .returning(DeliveryReport.n, DeliveryReport.digest)

@@ -5,11 +5,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select, update
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from storage.db import Tx
 from storage.models import Maintenance, MaintenanceState, Outage, OutageServer, OutageState, Server
+from storage.upserts import insert_into
 
 
 async def get(tx: Tx, server_id: int) -> Server | None:
@@ -35,8 +34,7 @@ async def every(tx: Tx) -> list[Server]:
 
 async def add(tx: Tx, values: dict[str, Any]) -> int | None:
     """Add a server. Returns its id; None when the name is taken."""
-    make = postgresql_insert if tx.get_bind().dialect.name == "postgresql" else sqlite_insert
-    statement = make(Server).values(**values).on_conflict_do_nothing(index_elements=["name"])
+    statement = insert_into(tx, Server).values(**values).on_conflict_do_nothing(index_elements=["name"])
     return await tx.scalar(statement.returning(Server.id))
 
 

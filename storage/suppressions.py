@@ -3,17 +3,15 @@
 from datetime import datetime
 
 from sqlalchemy import delete, select
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from storage.db import Tx
 from storage.models import Recipient, Suppression
+from storage.upserts import insert_into
 
 
 async def add(tx: Tx, email: str, *, reason: str, source: str, at: datetime) -> bool:
     """Mail this address no more. `source` is bounce, unsubscribe or person. False when it was suppressed already."""
-    insert = sqlite_insert if tx.get_bind().dialect.name == "sqlite" else postgresql_insert
-    row = insert(Suppression).values(email_key=email.lower(), reason=reason, source=source, at=at)
+    row = insert_into(tx, Suppression).values(email_key=email.lower(), reason=reason, source=source, at=at)
     added = await tx.scalar(row.on_conflict_do_nothing().returning(Suppression.email_key))
     return added is not None
 

@@ -10,7 +10,7 @@ import hypothesis
 import psycopg
 import pytest
 
-from bot.work import Engine
+from bot.work import FleetEngine
 from storage.db import Database
 from tests.databases import Databases, clone, start_server, url_of
 
@@ -74,7 +74,7 @@ def postgres_databases(postgres_admin: str) -> Iterator[Databases]:
     async def make() -> None:
         database = Database(url_of(postgres_admin, template))
         await database.migrate()
-        engine = Engine(database, Path(), "template", [])  # its tables take longer to make than ours
+        engine = FleetEngine(database, "template", [])  # its tables take longer to make than ours
         await engine.start()
         await engine.stop()
         await database.close()

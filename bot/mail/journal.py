@@ -120,7 +120,7 @@ class Journal:
         self._flying = 0
 
     @classmethod
-    def create(cls, path: Path, worker: str, *, slots: int, capacity: int = 65_536) -> Self:
+    def create(cls, path: Path, worker: str, *, slots: int, capacity: int = 32_768) -> Self:
         """Make a fresh journal for `slots` connections and `capacity` results awaiting the database.
 
         Raises JournalError when the disk is full, when another process uses the file, or when it still

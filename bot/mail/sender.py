@@ -24,6 +24,7 @@ from bot.config import Settings
 from bot.errors import BotError
 from bot.mail import endings
 from bot.mail.endpoints import endpoint_of
+from bot.mail.engines import engine_for
 from bot.mail.fence import Fence
 from bot.mail.fleet import Fleet
 from bot.mail.jobs import Job, Key, Slice
@@ -33,7 +34,7 @@ from bot.mail.ledger import Ledger
 from bot.mail.preparing import prepare
 from bot.mail.shares import Shares
 from bot.mail.transaction import Limits
-from bot.work import Duty, Engine, Kind
+from bot.work_kinds import Duty, Kind
 from storage import changes, deliveries, sending, shards, workers
 from storage.db import Database
 from storage.errors import StorageError
@@ -78,7 +79,7 @@ class Sender:
         self._fleet = Fleet(self.db, self.settings, self.worker, self._folder)
         self._shares = Shares(self.db, self.worker)
         kinds = [Kind("shard", self._carry, queued=False), *(duty.kind for duty in self.duties)]
-        self._engine = Engine(self.db, self.settings.data_dir, self.worker, kinds)
+        self._engine = engine_for(self.db, self.worker, kinds)
         self._jobs: dict[Key, Job] = {}
         self._arrived: dict[Key, list[Slice]] = {}
         self._lanes: dict[int, Lane] = {}

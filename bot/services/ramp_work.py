@@ -13,7 +13,7 @@ import structlog
 from bot.access import Access
 from bot.config import Settings
 from bot.services.ramps import LOOK_EVERY, Ramps
-from bot.work import Engine, Kind
+from bot.work_kinds import Engine, Kind
 from storage import ramps
 from storage.db import Database
 from storage.errors import StorageError

@@ -12,12 +12,11 @@ the CPU that the run of one worker on PostgreSQL took.
 import asyncio
 import math
 import os
-import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
-from bot.work import Engine, Kind
+from bot.work import FleetEngine
+from bot.work_kinds import Kind
 from storage import shards
 from storage.db import Database
 from tests.bench.sending import postgresql, staged
@@ -42,21 +41,19 @@ async def _engine(url: str) -> tuple[float, float]:
             all_done.set()
 
     db = Database(url)
-    with tempfile.TemporaryDirectory() as folder:
-        kinds = [Kind("nothing", nothing, queued=False), Kind("ramp", nothing)]
-        engine = Engine(db, Path(folder), f"bench-{os.getpid()}", kinds)
-        await engine.start()
-        await asyncio.sleep(_SETTLED)
-        used, begun = time.process_time(), time.perf_counter()
-        await asyncio.sleep(_WATCHED)
-        looking = (time.process_time() - used) / (time.perf_counter() - begun)
-        used, begun = time.process_time(), time.perf_counter()
-        for number in range(PIECES):
-            await engine.begin("nothing", f"{time.time_ns()}", number)
-        await all_done.wait()
-        await asyncio.sleep(1)  # the last end is written down after it
-        working = time.process_time() - used - looking * (time.perf_counter() - begun)
-        await engine.stop()
+    engine = FleetEngine(db, f"bench-{os.getpid()}", [Kind("nothing", nothing, queued=False), Kind("ramp", nothing)])
+    await engine.start()
+    await asyncio.sleep(_SETTLED)
+    used, begun = time.process_time(), time.perf_counter()
+    await asyncio.sleep(_WATCHED)
+    looking = (time.process_time() - used) / (time.perf_counter() - begun)
+    used, begun = time.process_time(), time.perf_counter()
+    for number in range(PIECES):
+        await engine.begin("nothing", f"{time.time_ns()}", number)
+    await all_done.wait()
+    await asyncio.sleep(1)  # the last end is written down after it
+    working = time.process_time() - used - looking * (time.perf_counter() - begun)
+    await engine.stop()
     await db.close()
     return working / PIECES * 1000, looking * 1000
 
