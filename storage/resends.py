@@ -216,7 +216,9 @@ async def set_aside(tx: Tx, campaign_ids: Iterable[int]) -> Counter[str]:
 
 
 async def fingerprint(tx: Tx, resend: Resend) -> str:
-    """The hash of exactly what would be sent: each delivery with its status now, the messages and the options."""
+    """The hash of exactly what would be sent: each delivery with the status it was found in, the messages and the
+    options. Whether the deliveries still have that status, `changed` tells.
+    """
     digest = hashlib.sha256(f"unknown={resend.include_unknown} refused={resend.include_refused}\n".encode())
     messages = await tx.execute(
         select(Message.campaign_id, Message.key)
@@ -235,14 +237,13 @@ async def _lines(tx: Tx, resend_id: int, campaign_id: int) -> AsyncIterator[str]
     after, full = -1, True
     while full:
         batch = (
-            select(ResendItem.campaign_id, ResendItem.n, Delivery.status)
-            .join(Delivery, _same_delivery())
+            select(ResendItem.campaign_id, ResendItem.n, ResendItem.before)
             .where(ResendItem.campaign_id == campaign_id, ResendItem.resend_id == resend_id, ResendItem.n > after)
             .order_by(ResendItem.n)
             .limit(_BATCH)
             .subquery()
         )
-        line = cast(batch.c.campaign_id, Text) + " " + cast(batch.c.n, Text) + " " + batch.c.status + "\n"
+        line = cast(batch.c.campaign_id, Text) + " " + cast(batch.c.n, Text) + " " + batch.c.before + "\n"
         together = select(func.aggregate_strings(line, ""), func.count(), func.max(batch.c.n))
         lines, count, last = (await tx.execute(together)).one()
         if count:
