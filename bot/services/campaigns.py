@@ -179,18 +179,20 @@ class Campaigns:
         One that an outage or a window holds already is taken over: it then waits for a person.
         """
         self._access.require(actor, "campaign.pause")
-        at = now()
-        async with self._db.transaction() as tx:
-            found = await targets.to_pause(tx, word, at)
-            before = {each.campaign.id: each.campaign.state for each in found}
-            holds = await campaigns.holds_of(tx, before)
-            stopped = await _stop(tx, actor, before, reason, at)
-            if not targets.is_all(word):
-                await _check_won("pause", found[0].campaign, stopped, tx, at)
-            await record_move(tx, actor, at, "pause", "paused", stopped, reason)
-            undo = await self._keep(tx, "pause", stopped, holds, actor, at)
-            moved = await _moved(tx, stopped, before)
-            alive = await workers.alive(tx, at)
+        # In one go: mail leaves until this is committed.
+        return await self._db.in_one_go(lambda tx: self._pause(tx, actor, word, reason, now()))
+
+    async def _pause(self, tx: Tx, actor: Actor, word: str, reason: str, at: datetime) -> PauseResult:
+        found = await targets.to_pause(tx, word, at)
+        before = {each.campaign.id: each.campaign.state for each in found}
+        holds = await campaigns.holds_of(tx, before)
+        stopped = await _stop(tx, actor, before, reason, at)
+        if not targets.is_all(word):
+            await _check_won("pause", found[0].campaign, stopped, tx, at)
+        await record_move(tx, actor, at, "pause", "paused", stopped, reason)
+        undo = await self._keep(tx, "pause", stopped, holds, actor, at)
+        moved = await _moved(tx, stopped, before)
+        alive = await workers.alive(tx, at)
         return PauseResult(moved, pause_text(moved, undo, alive=alive), alive, undo=undo)
 
     async def resume(self, actor: Actor, word: str) -> ResumeResult:

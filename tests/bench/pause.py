@@ -20,7 +20,8 @@ from tests.databases import clone, url_of
 from tests.seeds import state_of, wish
 
 PAUSES = 100
-RECIPIENTS = 600_000
+RECIPIENTS = 1_200_000
+"""More than can be sent between so many pauses."""
 CONNECTIONS = 50
 WORKERS = 2
 _WHO = Actor("bench", "bench", source="terminal")
@@ -57,7 +58,9 @@ async def _pause(campaigns: Campaigns, stage: Stage, sink: TimedSink) -> float:
     await asyncio.sleep(random.uniform(0.05, 0.2))
     begun = time.monotonic()
     await campaigns.pause(_WHO, "spring-sale")
-    while await state_of(stage.db, stage.campaign) != CampaignState.PAUSED:
+    while (state := await state_of(stage.db, stage.campaign)) != CampaignState.PAUSED:
+        if state == CampaignState.FINISHED:
+            raise RuntimeError("the campaign came to its end before its last pause: give it more recipients")
         await asyncio.sleep(0.01)
     await asyncio.sleep(0.05)  # whatever still arrives is counted
     last, _ = await sink.last()
