@@ -29,6 +29,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+_OUR_FAULT = 70
+"""EX_SOFTWARE of sysexits.h."""
 _TRY_AGAIN = 75
 """EX_TEMPFAIL of sysexits.h: a mail server that pipes a message to us keeps it and comes again."""
 
@@ -297,14 +299,16 @@ def bounce(
 ) -> None:
     """Take bounces and complaints, as a mail server hands them over: one on standard input, or all new of a Maildir.
 
-    Ends with 75 when it could not be done now, so that the mail server tries again.
+    Ends with 75 for whatever is not the message's own fault, so that the mail server keeps it and tries again.
     """
-    from bot import terminal  # noqa: PLC0415  # as in `run`
-
     try:
+        from bot import terminal  # noqa: PLC0415  # as in `run`
+
         said = asyncio.run(terminal.take_bounces(_settings(), paths or [Path("-")]))
     except SHOWABLE as error:
         _end(str(error), _TRY_AGAIN)
+    except Exception as error:  # noqa: BLE001  # the edge of the process: any other code is final to a mail server
+        _broke(error, _TRY_AGAIN)
     print(said)  # noqa: T201  # the answer of the command
 
 
@@ -368,9 +372,9 @@ def _end(sentence: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
-def _broke(error: Exception) -> NoReturn:
+def _broke(error: Exception, code: int = _OUR_FAULT) -> NoReturn:
     """A fault of ours: the person gets an id, the file the details, secrets hidden."""
-    code = secrets.token_hex(2)
+    fault = secrets.token_hex(2)
     settings = Settings.model_construct()
     try:
         settings = load_settings()
@@ -378,12 +382,12 @@ def _broke(error: Exception) -> NoReturn:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a") as file:
             logs.configure(settings, file)
-            structlog.get_logger().error("something broke", id=code, exc_info=error)
+            structlog.get_logger().error("something broke", id=fault, exc_info=error)
     except (SettingsError, OSError):
         logs.configure(settings)
-        structlog.get_logger().error("something broke", id=code, error=repr(error))
-        _end(f"Something broke on our side (id {code}).", 70)
-    _end(f"Something broke on our side (id {code}). The details are in {path}; please report them.", 70)
+        structlog.get_logger().error("something broke", id=fault, error=repr(error))
+        _end(f"Something broke on our side (id {fault}).", code)
+    _end(f"Something broke on our side (id {fault}). The details are in {path}; please report them.", code)
 
 
 def main() -> None:

@@ -1,7 +1,9 @@
 """`holdfast reconcile` and `holdfast bounce`: logs and bounces from the terminal and from a mail server's pipe."""
 
 import io
+import os
 import sqlite3
+import subprocess
 import sys
 from pathlib import Path
 
@@ -117,3 +119,32 @@ def test_a_mail_server_is_asked_to_come_again_where_it_cannot_be_done_now(
     assert "The database cannot be reached" in ran.err
     monkeypatch.setenv("HOLDFAST_HTTP_PORT", "none")
     assert holdfast("bounce").code == 75
+
+
+@pytest.mark.parametrize(
+    ("settings", "stdin", "says"),
+    [
+        ({"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"}, "open", "The database cannot be reached"),
+        ({"DATABASE_URL": "oracle://nobody@127.0.0.1/none"}, "open", "HOLDFAST_DATABASE_URL"),
+        ({"HTTP_PORT": "none"}, "open", "HOLDFAST_HTTP_PORT"),
+        ({"DATA_DIR": "/proc/nowhere"}, "open", "database"),
+        ({}, "closed", "Something broke on our side (id "),
+    ],
+)
+def test_a_process_that_a_mail_server_starts_ends_with_75_whatever_is_not_the_messages_fault(
+    settings: dict[str, str], stdin: str, says: str, tmp_path: Path
+) -> None:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")}
+    given = {f"HOLDFAST_{name}": value for name, value in settings.items()}
+    # Without a standard input Python has none to read, which is a fault that nobody foresaw.
+    words = f"exec {sys.executable} -m bot bounce" + (" <&-" if stdin == "closed" else "")
+    ran = subprocess.run(
+        ["/bin/sh", "-c", words],
+        check=False,
+        input=b"Subject: x\r\n\r\n",
+        env=kept | given,
+        cwd=tmp_path,
+        capture_output=True,
+    )
+    assert ran.returncode == 75, ran.stderr.decode()
+    assert says in ran.stderr.decode()
