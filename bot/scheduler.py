@@ -19,10 +19,12 @@ from apscheduler.triggers.interval import IntervalTrigger  # type: ignore[import
 from bot.clock import now
 from bot.errors import SHOWABLE
 from bot.services.bundle import Services
-from storage import evidence, inbound
+from storage import evidence, inbound, reports
 
 _KEEP_EVIDENCE = timedelta(days=7)
 _KEEP_INBOUND = timedelta(days=2)
+_KEEP_REPORTS = timedelta(days=90)
+_AT_ONCE = 2_000
 _PATIENCE = timedelta(seconds=10)
 _STEP = "maintenance step at "
 _log = structlog.get_logger(__name__)
@@ -55,6 +57,7 @@ class Scheduler:
             Job("maintenance", timedelta(seconds=30), self._maintain),
             Job("old requests", timedelta(days=1), self._forget_requests),
             Job("old evidence", timedelta(days=1), self._forget_evidence),
+            Job("old reports of deliveries", timedelta(days=1), self._forget_reports),
         )
         self._under_way: set[asyncio.Task[Any]] = set()
         self._maintaining = asyncio.Lock()  # two bells may ring at the same moment
@@ -149,6 +152,14 @@ class Scheduler:
 
     async def _forget_evidence(self) -> None:
         await self._forget(evidence.prune, _KEEP_EVIDENCE)
+
+    async def _forget_reports(self) -> None:
+        """Some thousands at a time: there may be as many as deliveries, and the sender writes meanwhile."""
+        before = now() - _KEEP_REPORTS
+        full = True
+        while full:
+            async with self._services.db.transaction() as tx:
+                full = await reports.prune(tx, before, _AT_ONCE) == _AT_ONCE
 
     async def _forget(self, forget: Callable[..., Awaitable[None]], keep: timedelta) -> None:
         before: datetime = now() - keep

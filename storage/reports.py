@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Integer, and_, delete, func, literal_column, or_, select, update
+from sqlalchemy import ColumnElement, Integer, and_, delete, func, literal_column, or_, select, text, tuple_, update
 
 from storage import resends
 from storage.db import Tx
 from storage.deliveries import FAILED
 from storage.models import (
+    SPENT_REPORTS,
     Campaign,
     Delivery,
     DeliveryReport,
@@ -356,6 +357,22 @@ async def proven(tx: Tx, campaign_id: int, numbers: Iterable[int]) -> set[int]:
             )
         )
     )
+
+
+async def prune(tx: Tx, before: datetime, limit: int) -> int:
+    """Forget reports that came before then, changed nothing and that no rule will ask for again, at most so many.
+
+    What changed a delivery, what came back, a complaint and what a person said stay as long as the ledger. Returns
+    how many were forgotten.
+    """
+    key = tuple_(DeliveryReport.campaign_id, DeliveryReport.n, DeliveryReport.digest)
+    spent = (
+        select(DeliveryReport.campaign_id, DeliveryReport.n, DeliveryReport.digest)
+        .where(text(SPENT_REPORTS), DeliveryReport.seen_at < before)
+        .limit(limit)
+    )
+    result = await tx.execute(delete(DeliveryReport).where(key.in_(spent)).execution_options(synchronize_session=False))
+    return int(getattr(result, "rowcount", 0))
 
 
 async def forget(tx: Tx, campaign_id: int, numbers: Iterable[int], digest: str) -> None:

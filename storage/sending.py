@@ -127,7 +127,7 @@ async def work(tx: Tx) -> list[Work]:
                 resend_id=resend.id,
                 name=c.name,
                 stopping=resend.state == ResendState.PAUSING,
-                wished_at=None,
+                wished_at=resend.wished_at,
                 server_id=_follow(detours, c.server_id),
                 wave=resend.wave,
                 expires_at=c.expires_at,
@@ -196,12 +196,14 @@ async def finish_campaign(tx: Tx, campaign_id: int, at: datetime) -> Campaign | 
     )
 
 
-async def stop_resend(tx: Tx, resend_id: int, at: datetime) -> Resend | None:
-    """A resend that had to stop has stopped. None when it had not to."""
+async def stop_resend(tx: Tx, resend_id: int, at: datetime, slipped: int) -> Resend | None:
+    """A resend that had to stop has stopped: its state becomes its wish. None when it had not to."""
     resend = await tx.get(Resend, resend_id, with_for_update=True)
     if resend is None or resend.state != ResendState.PAUSING:
         return None
     resend.state = resend.wish
+    resend.confirmed_at = at
+    resend.slipped = slipped
     if resend.wish == ResendState.CANCELLED:
         resend.finished_at = at
     await tx.flush()
@@ -252,6 +254,7 @@ async def set_aside(tx: Tx, item: Work, at: datetime, reason: str) -> bool:
             wish=CampaignState.PAUSED,
             state_since=at,
             confirmed_at=at,
+            slipped=0,
             hold=Hold.PERSON,
             hold_reason=reason,
         ).returning(Campaign.id)

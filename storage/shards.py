@@ -1,6 +1,6 @@
 """Shards: a campaign, or a resend's part of one, cut into ranges that workers send."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, and_, case, delete, exists, func, or_, select, update
@@ -36,11 +36,11 @@ _WAITS = and_(Shard.worker.is_(None), Shard.slipped.is_(None))
 
 
 async def waiting(tx: Tx) -> dict[tuple[int, int | None], int]:
-    """How many shards wait for a worker, of each (campaign id, resend id or None) that has any shards."""
+    """How many shards wait for a worker, of each (campaign id, resend id or None) that has any which have not stopped."""
     rows = await tx.execute(
-        select(Shard.campaign_id, Shard.resend_id, func.count().filter(_WAITS)).group_by(
-            Shard.campaign_id, Shard.resend_id
-        )
+        select(Shard.campaign_id, Shard.resend_id, func.count().filter(_WAITS))
+        .where(Shard.slipped.is_(None))
+        .group_by(Shard.campaign_id, Shard.resend_id)
     )
     return {(campaign_id, resend_id): number for campaign_id, resend_id, number in rows}
 
@@ -59,6 +59,7 @@ async def plan(tx: Tx, work: Work, at: datetime) -> list[Shard] | None:
     """
     if not await _to_be_cut(tx, work):
         return None
+    await clear(tx, work.campaign_id, work.resend_id)  # what stopped before somebody took the wish to stop back
     ranges = await (_ranges(tx, work) if work.resend_id is None else _ranges_again(tx, work, work.resend_id))
     made = [
         Shard(campaign_id=work.campaign_id, resend_id=work.resend_id, first_n=first, last_n=last, created_at=at)
@@ -78,7 +79,7 @@ async def _to_be_cut(tx: Tx, work: Work) -> bool:
         sending = campaign is not None and campaign.state == CampaignState.SENDING
     if not sending:
         return False
-    made = select(Shard.id).where(*_of(work.campaign_id, work.resend_id)).limit(1)
+    made = select(Shard.id).where(*_of(work.campaign_id, work.resend_id), Shard.slipped.is_(None)).limit(1)
     return await tx.scalar(made) is None
 
 
@@ -144,20 +145,34 @@ async def let_go(tx: Tx, worker: str) -> None:
     await tx.execute(update(Shard).where(Shard.worker == worker).values(worker=None))
 
 
-async def end(tx: Tx, shard_ids: Iterable[int], worker: str, slipped: int) -> None:
-    """This worker has nothing of these shards in flight or leased any more.
+async def end(tx: Tx, shard_ids: Iterable[int], worker: str, ended_since: Callable[[datetime], int]) -> None:
+    """This worker has nothing of these shards, all of one send, in flight or leased any more.
 
-    While the campaign has to stop they stay, with how many slipped out, until the stop is confirmed.
+    While the send has to stop they stay, with how many slipped out, until the stop is confirmed. `ended_since`: how
+    many of it ended here since a moment, which is that of the wish.
     """
     mine = (Shard.id.in_(list(shard_ids)), Shard.worker == worker)
-    stopping = Shard.campaign_id.in_(select(Campaign.id).where(Campaign.state == CampaignState.PAUSING))
-    first = select(func.min(Shard.id)).where(*mine).scalar_subquery()
+    first = await tx.scalar(select(Shard).where(*mine).order_by(Shard.id).limit(1))
+    wished_at = await _wish_to_stop(tx, first) if first is not None else None
+    if first is None or wished_at is None:
+        await tx.execute(delete(Shard).where(*mine).execution_options(synchronize_session=False))
+        return
     await tx.execute(
-        update(Shard).where(*mine, Shard.resend_id.is_(None), stopping)
-        .values(worker=None, slipped=case((Shard.id == first, slipped), else_=0))
+        update(Shard)
+        .where(*mine)
+        .values(worker=None, slipped=case((Shard.id == first.id, ended_since(wished_at)), else_=0))
         .execution_options(synchronize_session=False)
-    )  # fmt: skip
-    await tx.execute(delete(Shard).where(*mine).execution_options(synchronize_session=False))
+    )
+
+
+async def _wish_to_stop(tx: Tx, shard: Shard) -> datetime | None:
+    """When it was wished that the shard's send stops; None while it is to go on."""
+    query = (
+        select(Campaign.wished_at).where(Campaign.id == shard.campaign_id, Campaign.state == CampaignState.PAUSING)
+        if shard.resend_id is None
+        else select(Resend.wished_at).where(Resend.id == shard.resend_id, Resend.state == ResendState.PAUSING)
+    )
+    return await tx.scalar(query)
 
 
 async def busy(tx: Tx, campaign_id: int | None, resend_id: int | None) -> bool:

@@ -13,7 +13,7 @@ from bot.clock import now
 from bot.services.approvals import Approvals
 from bot.services.resends import Resends
 from storage import resends
-from storage.db import Database
+from storage.db import Database, Tx
 from storage.models import (
     Approval,
     Campaign,
@@ -134,6 +134,11 @@ class World:
         """What the sender writes when a resend has stopped or ended."""
         async with self.db.transaction() as tx:
             await tx.execute(update(Resend).where(Resend.id == resend).values(state=state, wish=state, note=note))
+
+    async def wish(self, tx: Tx, resend: int, state: str, wish: str) -> None:
+        """What `Resends.pause` and `Resends.resume` write."""
+        stop = now() if state == "pausing" else None
+        await tx.execute(update(Resend).where(Resend.id == resend).values(state=state, wish=wish, wished_at=stop))
 
     async def ledger(self, campaign: int | None = None) -> Counter[str]:
         async with self.db.read() as tx:

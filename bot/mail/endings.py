@@ -1,6 +1,6 @@
 """What the sender says when something has stopped or is done: state and timeline in one transaction."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from bot.clock import now
 from storage import deliveries, ramps, resends, sending, shards, timeline
@@ -42,10 +42,9 @@ async def _say_stopped(tx: Tx, campaign: Campaign) -> None:
     counts = await deliveries.counts(tx, campaign.id)
     sent = campaign.recipients - counts[DeliveryStatus.QUEUED]
     cancelled = campaign.state == CampaignState.CANCELLED
-    slipped = f", {campaign.slipped:,} slipped out after the request" if campaign.slipped else ""
     text = (
-        f"{campaign.name} is {campaign.state}: {sent:,} of {campaign.recipients:,} were sent{slipped}, "
-        f"confirmed in {_seconds(now() - campaign.wished_at if campaign.wished_at else timedelta())}."
+        f"{campaign.name} is {campaign.state}: {sent:,} of {campaign.recipients:,} were sent"
+        f"{_confirmed(campaign.slipped, campaign.wished_at)}."
     )
     entry = Entry(
         kind="campaign.cancel_confirmed" if cancelled else "campaign.pause_confirmed",
@@ -65,15 +64,19 @@ async def _say_stopped(tx: Tx, campaign: Campaign) -> None:
 
 
 async def _confirm_resend(tx: Tx, resend_id: int) -> None:
-    await shards.clear(tx, None, resend_id)
-    resend = await sending.stop_resend(tx, resend_id, now())
+    slipped = await shards.clear(tx, None, resend_id)
+    resend = await sending.stop_resend(tx, resend_id, now(), slipped)
     if resend is None:
         return
+    counts = await sending.resend_counts(tx, resend_id)
+    sent = sum(counts.values()) - counts[DeliveryStatus.QUEUED]
+    kind, left = "resend.pause_confirmed", ""
     if resend.state == ResendState.CANCELLED:
-        back = await resends.give_back(tx, resend_id)
-        await _say_resend(tx, resend, "resend.cancel_confirmed", f"was cancelled: {back:,} were not sent again")
-    else:
-        await _say_resend(tx, resend, "resend.pause_confirmed", "is paused")
+        await resends.give_back(tx, resend_id)
+        kind, left = "resend.cancel_confirmed", ", the others are as before"
+    what = f"is {resend.state}: {sent:,} of {resend.total:,} were sent again{left}"
+    what += _confirmed(slipped, resend.wished_at)
+    await _say_resend(tx, resend, kind, what, {"slipped": slipped, "sent": sent})
 
 
 async def finish(db: Database, work: Work) -> bool:
@@ -132,7 +135,7 @@ async def _finish_resend(tx: Tx, resend_id: int) -> bool:
     return True
 
 
-async def _say_resend(tx: Tx, resend: Resend, kind: str, what: str) -> None:
+async def _say_resend(tx: Tx, resend: Resend, kind: str, what: str, data: dict[str, int] | None = None) -> None:
     await timeline.record(
         tx,
         Entry(
@@ -142,6 +145,7 @@ async def _say_resend(tx: Tx, resend: Resend, kind: str, what: str) -> None:
             text=f"Resend {resend.id} {what}.",
             resend_id=resend.id,
             outage_id=resend.outage_id,
+            data=data or {},
         ),
         parent=None if resend.outage_id else f"resend:{resend.id}",
     )
@@ -170,5 +174,8 @@ async def refuse(db: Database, work: Work, reason: str) -> None:
         )
 
 
-def _seconds(span: timedelta) -> str:
-    return f"{max(span.total_seconds(), 0):.1f} s"
+def _confirmed(slipped: int, wished_at: datetime | None) -> str:
+    """`, 3 slipped out after the request, confirmed in 0.2 s`."""
+    out = f", {slipped:,} slipped out after the request" if slipped else ""
+    span = now() - wished_at if wished_at else timedelta()
+    return f"{out}, confirmed in {max(span.total_seconds(), 0):.1f} s"

@@ -220,10 +220,8 @@ class Job:
             self._ranges.pop(item.range.lease_id, None)
             self.ledger.end_lease(item.range.lease_id)
 
-    def ended_since(self, moment: datetime | None) -> int:
+    def ended_since(self, moment: datetime) -> int:
         """How many attempts ended since then: what slipped out after a wish to stop."""
-        if moment is None:
-            return 0
         begun = moment.timestamp()
         return sum(at > begun for at in self._ended_at)
 

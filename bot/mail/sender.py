@@ -15,7 +15,7 @@ import secrets
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -166,7 +166,7 @@ class Sender:
         wanted = {(w.campaign_id, w.resend_id): w for w in work}
         for key in list(self._jobs):
             if key not in wanted or wanted[key].stopping or self._jobs[key].stopped:
-                self._drops[key] = asyncio.create_task(self._drop(self._jobs.pop(key), wanted.get(key)))
+                self._drops[key] = asyncio.create_task(self._drop(self._jobs.pop(key)))
         await self._turn_away(wanted)
         await self._adjust_lanes(carriers)
         for key, item in wanted.items():
@@ -221,7 +221,7 @@ class Sender:
         for key in [key for key in self._arrived if key not in wanted or wanted[key].stopping]:
             parts = self._arrived.pop(key)
             async with self.db.transaction() as tx:
-                await shards.end(tx, [part.shard_id for part in parts], self.worker, 0)
+                await shards.end(tx, [part.shard_id for part in parts], self.worker, _none_since)
             for part in parts:
                 part.ended.set()
 
@@ -279,15 +279,16 @@ class Sender:
 
     async def _end_done(self) -> None:
         """Shards of which everything has its ending here, and those endings in the ledger."""
-        done = [(job, part) for job in self._jobs.values() for part in job.done()]
+        done = [(job, parts) for job in self._jobs.values() if (parts := job.done())]
         if not done:
             return
         await self._ledger.flush()
-        for job, part in done:
+        for job, parts in done:
             async with self.db.transaction() as tx:
-                await shards.end(tx, [part.shard_id], self.worker, job.ended_since(job.work.wished_at))
-            job.slices.remove(part)
-            part.ended.set()
+                await shards.end(tx, [part.shard_id for part in parts], self.worker, job.ended_since)
+            for part in parts:
+                job.slices.remove(part)
+                part.ended.set()
             if not job.slices:
                 del self._jobs[job.key]
                 for lane in self._lanes.values():
@@ -326,19 +327,18 @@ class Sender:
         self._jobs[key] = job
         return job
 
-    async def _drop(self, job: Job, work: Work | None) -> None:
+    async def _drop(self, job: Job) -> None:
         """Stop a job and settle it: no dot of it leaves after this, and its leases and shards are given back.
 
         A reply that does not come within settings.sending.settle_timeout is not waited for: that delivery is unknown.
         """
         await self._settle(job)
-        slipped = job.ended_since(work.wished_at) if work is not None else 0
         while True:
             try:
                 await self._ledger.flush()
                 async with self.db.transaction() as tx:
                     await job.give_up_leases(tx)
-                    await shards.end(tx, [part.shard_id for part in job.slices], self.worker, slipped)
+                    await shards.end(tx, [part.shard_id for part in job.slices], self.worker, job.ended_since)
             except StorageError:
                 await asyncio.sleep(1)
             else:
@@ -432,3 +432,8 @@ class Sender:
 
 def _nobody() -> None:
     """There is no lane to wake."""
+
+
+def _none_since(_moment: datetime) -> int:
+    """Of a shard that never began."""
+    return 0

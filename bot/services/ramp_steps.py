@@ -9,7 +9,7 @@ from bot.errors import WrongStateError
 from bot.services import holding
 from bot.services.ramp_shapes import RampStatus, status_of
 from bot.services.ramping import Begin, Rest, Seen, Standing, Step, Stop, advance, sizes
-from bot.services.resend_rules import SENDING, tell
+from bot.services.resend_rules import SENDING, tell, wished_to_stop
 from storage import campaigns, ramps, resends, timeline
 from storage.db import Tx
 from storage.models import Campaign, CampaignState, Health, Hold, Ramp, Resend, ResendState
@@ -209,9 +209,8 @@ async def stop(tx: Tx, send: Send, ramp: Ramp | None, why: Stop, at: datetime) -
     if send.resend_id is not None:
         resend = await _resend(tx, send.resend_id)
         note = f"stopped by Holdfast: {why.why}"
-        moved = await resends.move(
-            tx, resend.id, [SENDING], state=ResendState.PAUSING, wish=ResendState.PAUSED, note=note
-        )
+        stopping = {"state": ResendState.PAUSING, "wish": ResendState.PAUSED, "note": note, **wished_to_stop(at)}
+        moved = await resends.move(tx, resend.id, [SENDING], **stopping)
         if moved is not None:
             reached = f" at {ramp.stages[ramp.stage]} %" if ramp and resend.ramped else ""
             text = f"Holdfast stopped resend {resend.id}{reached}: {why.why}. {why.advice}"

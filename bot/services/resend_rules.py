@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from bot.access import Actor
 from bot.config import RampSettings
@@ -129,7 +130,12 @@ async def queue(
     started_at = resend.started_at or at
     ramped = wave_now is not None
     changes = {"wave": wave_now if ramped else wave, "ramped": ramped, "started_at": started_at, "note": None}
-    return await move(tx, resend, [seen], ResendState.SENDING, **changes)
+    return await move(tx, resend, [seen], ResendState.SENDING, **changes, **wished_to_stop(None))
+
+
+def wished_to_stop(at: datetime | None) -> dict[str, Any]:
+    """The columns of a stop that is wished now and not confirmed yet; None: there is none."""
+    return {"wished_at": at, "confirmed_at": None, "slipped": 0}
 
 
 async def move(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import accumulate
-from typing import Literal
+from typing import Any, Literal
 
 from bot.access import HOLDFAST, Access, Actor
 from bot.clock import now
@@ -29,6 +29,7 @@ from bot.services.resend_rules import (
     tell,
     usable,
     waiting,
+    wished_to_stop,
 )
 from bot.services.resend_shapes import ResendStatus, carrier, progress
 from bot.services.resend_targets import can_go, to_cancel, to_pause, to_rest, to_resume, void_note, void_sentence
@@ -165,7 +166,8 @@ class Resends:
         async with self._db.transaction() as tx:
             resend = await to_pause(tx, resend_id)
             note = f"paused by {actor.mention}"
-            resend = await move(tx, resend, [SENDING], ResendState.PAUSING, wish=ResendState.PAUSED, note=note)
+            stop: dict[str, Any] = {"wish": ResendState.PAUSED, "note": note, **wished_to_stop(at)}
+            resend = await move(tx, resend, [SENDING], ResendState.PAUSING, **stop)
             text = f"{actor.mention} pauses resend {resend.id}: {await waiting(tx, resend)} have not gone out."
             await tell(tx, resend, "resend.pausing", text, actor, at)
             return resend
@@ -176,7 +178,8 @@ class Resends:
         at = now()
         async with self._db.transaction() as tx:
             resend, queued, through = await to_resume(tx, resend_id, at)
-            resend = await move(tx, resend, [PAUSED, PAUSING], ResendState.SENDING, note=None)
+            go_on: dict[str, Any] = {"note": None, **wished_to_stop(None)}
+            resend = await move(tx, resend, [PAUSED, PAUSING], ResendState.SENDING, **go_on)
             await ramps.count_anew(tx, [Send(tuple(resend.campaign_ids), resend.id)], at)
             text = f"{actor.mention} resumed resend {resend.id}: {go(queued)} out{through}."
             await tell(tx, resend, "resend.resumed", text, actor, at)
@@ -190,8 +193,7 @@ class Resends:
             resend = await to_cancel(tx, resend_id)
             note = f"cancelled by {actor.mention}"
             if resend.state in {ResendState.SENDING, ResendState.PAUSING}:
-                seen = [SENDING, PAUSING]
-                resend = await move(tx, resend, seen, ResendState.PAUSING, wish=ResendState.CANCELLED, note=note)
+                resend = await _stop_for_good(tx, resend, note, at)
                 kind = "resend.cancelling"
                 text = f"{actor.mention} cancels resend {resend.id}: {await waiting(tx, resend)} will not go out."
             else:
@@ -282,6 +284,15 @@ async def _freeze(
     resend.plan_hash = await resends.fingerprint(tx, resend)
     sizes = list(accumulate(waves[wave] for wave in range(len(stages))))
     await ramps.put(tx, Send(tuple(resend.campaign_ids), resend.id), stages=stages, sizes=sizes, stage=-1)
+
+
+async def _stop_for_good(tx: Tx, resend: Resend, note: str, at: datetime) -> Resend:
+    """The clock of a stop that is under way runs on: what slips out counts from the first wish."""
+    stop: dict[str, Any] = {"wish": ResendState.CANCELLED, "note": note}
+    stopping = await resends.move(tx, resend.id, [PAUSING], **stop)
+    if stopping is not None:
+        return stopping
+    return await move(tx, resend, [SENDING], ResendState.PAUSING, **stop, **wished_to_stop(at))
 
 
 async def _let_go(tx: Tx, actor: Actor, resend: Resend, choice: Choice, at: datetime) -> Resend:

@@ -18,6 +18,7 @@ from storage.models.deeds import (
     WebhookCall,
 )
 from storage.models.mail import (
+    SPENT_REPORTS,
     Campaign,
     Delivery,
     DeliveryReport,
@@ -25,6 +26,7 @@ from storage.models.mail import (
     Lease,
     LedgerCount,
     Message,
+    ProviderPace,
     Recipient,
     SendMinute,
     Server,
@@ -52,6 +54,7 @@ from storage.models.states import (
 )
 
 __all__ = [
+    "SPENT_REPORTS",
     "Approval",
     "ApprovalState",
     "Base",
@@ -82,6 +85,7 @@ __all__ = [
     "OutageState",
     "Paging",
     "Post",
+    "ProviderPace",
     "Question",
     "Ramp",
     "Recipient",

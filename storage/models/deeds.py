@@ -61,6 +61,11 @@ class Resend(Base):
     finished_at: Mapped[datetime | None]
     note: Mapped[str | None]
     """Why it is paused, void or cancelled."""
+    wished_at: Mapped[datetime | None]
+    """When the stop was asked for that is under way, or was confirmed; NULL while it goes out."""
+    confirmed_at: Mapped[datetime | None]
+    slipped: Mapped[int] = mapped_column(default=0)
+    """How many went out between the wish to stop and its confirmation."""
 
 
 class ResendItem(Base):

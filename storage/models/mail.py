@@ -307,6 +307,31 @@ class Share(Base):
     """Messages a second; NULL where the server has no limit."""
 
 
+class ProviderPace(Base):
+    """How fast one worker writes to a receiving provider through one server, where the provider has put it off."""
+
+    __tablename__ = "provider_paces"
+
+    server_id: Mapped[int] = mapped_column(ForeignKey("servers.id"), primary_key=True, autoincrement=False)
+    provider: Mapped[str] = mapped_column(primary_key=True)
+    """By the name of a section in the settings, by its best known domain, or the domain."""
+    worker: Mapped[str] = mapped_column(String(64), primary_key=True)
+    rate: Mapped[float] = mapped_column(Double)
+    """Messages a second."""
+    free_rate: Mapped[float] = mapped_column(Double)
+    """When the rate has grown to this the pace ends."""
+    reason: Mapped[str]
+    """What the provider said when it put us off the last time."""
+    rests: Mapped[int]
+    """How often it put us off without having taken anything between; the next rest is twice as long."""
+    rests_until: Mapped[datetime]
+    since: Mapped[datetime]
+    """When it put us off first."""
+    put_off_at: Mapped[datetime]
+    """When it put us off last."""
+    changed_at: Mapped[datetime]
+
+
 class SendMinute(Base):
     """Per-minute counts of results, written in the transaction of the results."""
 
@@ -319,6 +344,10 @@ class SendMinute(Base):
     count: Mapped[int]
 
 
+SPENT_REPORTS = "settled_at IS NOT NULL AND after IS NULL AND kind IN ('accepted', 'delivered')"
+"""Of reports: those that changed nothing in the ledger and that no rule will ask for again."""
+
+
 class DeliveryReport(Base):
     """What was said later of a delivery: by a server's log, a bounce, a complaint, a delivery event, or a person."""
 
@@ -329,6 +358,12 @@ class DeliveryReport(Base):
             "seen_at",
             sqlite_where=text("settled_at IS NULL"),
             postgresql_where=text("settled_at IS NULL"),
+        ),
+        Index(
+            "ix_delivery_reports_spent",
+            "seen_at",
+            sqlite_where=text(SPENT_REPORTS),
+            postgresql_where=text(SPENT_REPORTS),
         ),
         {"sqlite_with_rowid": False},
     )

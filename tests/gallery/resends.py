@@ -114,11 +114,15 @@ CARDS: dict[str, ResendStatus] = {
     "stopping": shown(row("pausing", wish="paused", note=f"paused by {BEN}"), HALF),
     "stopping, no sender": shown(row("pausing", wish="paused", note=f"paused by {BEN}"), HALF, sender_runs=False),
     "being cancelled": shown(row("pausing", wish="cancelled", note=f"cancelled by {BEN}"), HALF),
-    "paused": shown(row("paused", note=f"paused by {BEN}"), HALF),
+    "paused": shown(row("paused", note=f"paused by {BEN}", confirmed_at=NIGHT), HALF),
+    "paused, three slipped out": shown(row("paused", note=f"paused by {BEN}", confirmed_at=NIGHT, slipped=3), HALF),
     "finished": shown(row("finished"), replace(DONE, delivered=591, suppressed=7, expired=2)),
     "finished, all recovered": shown(row("finished"), Progress(delivered=612)),
     "finished, one of each": shown(row("finished", total=4), Progress(delivered=1, failed=1, unknown=1, left=1)),
     "cancelled in the middle": shown(row("cancelled", note=f"cancelled by {BEN}"), Progress(delivered=100, left=512)),
+    "cancelled in the middle, one slipped out": shown(
+        row("cancelled", note=f"cancelled by {BEN}", confirmed_at=NIGHT, slipped=1), Progress(delivered=100, left=512)
+    ),
     "cancelled before": shown(
         row("cancelled", note=f"cancelled by {BEN}"), Progress(left=612), approval=approval("resend", "void")
     ),

@@ -1,15 +1,24 @@
 """A resend with the real sender and a real relay: what was lost arrives, once."""
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 
-from bot.demo.relays import Relay, reply
+from sqlalchemy import select
+
+from bot.clock import now
+from bot.demo.relays import Relay, reply, slow
 from bot.mail.sender import Sender
+from bot.slack.plain import plain
+from bot.slack.views.resend import card
+from storage import shards
 from storage.db import Database
-from tests.resend_world import JOAN, KIM, MARIA, world
+from storage.models import Shard
+from tests.resend_world import JOAN, KIM, MARIA, World, world
 from tests.seeds import settings_for
 
 
@@ -62,8 +71,67 @@ async def test_it_stops_when_told_and_gives_back_what_did_not_go(db: Database, t
         got = received(relay)
         assert set(got.values()) == {1}
         assert await it.ledger() == {"delivered": len(got), "failed_temporary": 3000 - len(got)}
+        assert "the others are as before" in await confirmed(it, resend.id, "resend.cancel_confirmed")
         again = await it.resends.plan(MARIA, "spring-sale")
         assert again.total == 3000 - len(got)
+
+
+async def test_a_pause_says_how_many_slipped_out_and_when_it_was_confirmed(db: Database, tmp_path: Path) -> None:
+    async with Relay() as relay:
+        await relay.behave(slow("dot", timedelta(milliseconds=300)))
+        it = await world(db, tmp_path, 400, port=relay.port)
+        await it.lose(range(1, 401))
+        resend = await it.resends.plan(MARIA, "spring-sale")
+        async with sending(db, tmp_path):
+            await it.resends.approve(JOAN, resend.id, resend.plan_hash, "whole")
+            await relay.wait_for(20)
+            await it.resends.pause(MARIA)
+            paused = await it.until_state(resend.id, "paused")
+            assert 1 <= paused.slipped <= 20, "at most what was in flight on ten connections, and what had just ended"
+            assert await confirmed(it, resend.id, "resend.pause_confirmed")
+            text = plain((view := card(await it.resends.status(resend.id))).blocks, view.text)
+            assert f"{paused.slipped} after the wish to stop" in text
+            assert "Paused by @U0MARIA. The stop was confirmed" in text
+
+            going = await it.resends.resume(MARIA)
+            assert (going.wished_at, going.confirmed_at, going.slipped) == (None, None, 0)
+            await it.until_state(resend.id, "finished")
+        assert received(relay) == {f"p{n}@example.com": 1 for n in range(1, 401)}
+
+
+async def confirmed(it: World, resend_id: int, kind: str) -> str:
+    """What the thread was told of a stop, which is what the resend's row says."""
+    row = await it.resend(resend_id)
+    assert row.wished_at is not None
+    assert row.confirmed_at is not None
+    assert row.confirmed_at >= row.wished_at
+    said = dict(await it.said())[kind]
+    slipped = re.search(r"([\d,]+) slipped out after the request", said)
+    assert row.slipped == (int(slipped[1].replace(",", "")) if slipped else 0)
+    assert re.search(r"confirmed in \d+\.\d s\.$", said)
+    return said
+
+
+async def test_a_wish_to_stop_that_is_taken_back_before_it_is_confirmed_leaves_nothing_behind(
+    db: Database, tmp_path: Path
+) -> None:
+    async with Relay() as relay:
+        it = await world(db, tmp_path, 30, port=relay.port)
+        await it.lose(range(1, 31))
+        resend = await it.resends.plan(MARIA, "spring-sale")
+        await it.resends.approve(JOAN, resend.id, resend.plan_hash, "whole")
+        async with db.transaction() as tx:  # a worker had a shard of it, has stopped, and said so; then it went on
+            part = {"campaign_id": it.campaign, "resend_id": resend.id, "first_n": 1, "last_n": 30, "created_at": now()}
+            tx.add(Shard(worker="gone", **part))
+            await tx.flush()
+            await it.wish(tx, resend.id, "pausing", "paused")
+            (shard,) = await tx.scalars(select(Shard))
+            await shards.end(tx, [shard.id], "gone", lambda _: 3)
+            assert (await shards.keys(tx), await tx.scalar(select(Shard.slipped))) == (set(), 3)
+            await it.wish(tx, resend.id, "sending", "sending")
+        async with sending(db, tmp_path):
+            await it.until_state(resend.id, "finished")
+        assert received(relay) == {f"p{n}@example.com": 1 for n in range(1, 31)}
 
 
 async def test_an_address_that_was_suppressed_since_is_not_mailed(db: Database, tmp_path: Path) -> None:

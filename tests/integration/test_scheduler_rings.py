@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 import time_machine
 from sqlalchemy import func, select, update
 from structlog.testing import capture_logs
@@ -14,7 +15,7 @@ from bot.access import Actor
 from bot.clock import now
 from bot.scheduler import Job, Scheduler
 from storage.db import Database
-from storage.models import Evidence, Inbound, Maintenance, MaintenanceState
+from storage.models import DeliveryReport, Evidence, Inbound, Maintenance, MaintenanceState, Timeline
 from tests.integration.notice_support import BEN, MARIA, TEXT, eventually, outage
 from tests.outage_world import World, world
 
@@ -146,6 +147,34 @@ async def test_old_requests_and_old_evidence_are_forgotten(db: Database, tmp_pat
         async with db.read() as tx:
             assert (await tx.scalars(select(Inbound.key))).all() == ["fresh"]
             assert await tx.scalar(select(func.count()).select_from(Evidence)) == 1
+
+
+async def test_old_reports_that_changed_nothing_are_forgotten_and_the_others_are_not(
+    db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.scheduler._AT_ONCE", 2)
+    async with world(db, tmp_path) as here:
+        campaign = await here.campaign(20)
+        old, fresh = now() - timedelta(days=91), now() - timedelta(days=89)
+        reports: dict[str, dict[str, object]] = {
+            **{f"spent {number}": {"seen_at": old} for number in range(5)},
+            "too new": {"seen_at": fresh},
+            "settled an unknown one": {"before": "unknown", "after": "delivered"},
+            "waits for its delivery": {"settled_at": None},
+            "came back": {"kind": "bounced"},
+            "given up": {"kind": "gave_up"},
+            "complaint": {"kind": "complaint"},
+        }
+        same = {"kind": "delivered", "source": "event", "reporter": "A", "seen_at": old, "words": "", "settled_at": old}
+        async with db.transaction() as tx:
+            for n, (name, own) in enumerate(reports.items(), 1):
+                tx.add(DeliveryReport(campaign_id=campaign, n=n, digest=name, **(same | own)))
+            said = await tx.scalar(select(func.count()).select_from(Timeline))
+        await Scheduler(here.services).tick()
+        async with db.read() as tx:
+            kept = set(await tx.scalars(select(DeliveryReport.digest)))
+            assert await tx.scalar(select(func.count()).select_from(Timeline)) == said
+        assert kept == {name for name in reports if not name.startswith("spent")}
 
 
 async def test_a_job_that_fails_keeps_nothing_else_from_running(db: Database, tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def _paused(status: ResendStatus) -> View:
         title,
         [
             blocks.header(f"⏸️ {title}"),
-            blocks.section(f"{_note(resend)}\n{bar(progress.done, resend.total)}"),
+            blocks.section(f"{_note(resend)}{_confirmed(resend)}\n{bar(progress.done, resend.total)}"),
             blocks.fields(_results(status)),
             blocks.actions([_button(resend, "Resume", "resume", style="primary"), _cancel(status)]),
             blocks.context(_footer(status)),
@@ -175,7 +175,8 @@ def _cancelled(status: ResendStatus) -> View:
     if not progress.done:
         what = "Nothing of it was sent."
     what += f" {_ANEW}"
-    return _ended(status, "⏹️", f"Resend {status.resend.id}: cancelled", f"{_note(status.resend)} {what}")
+    note = f"{_note(status.resend)}{_confirmed(status.resend)}"
+    return _ended(status, "⏹️", f"Resend {status.resend.id}: cancelled", f"{note} {what}")
 
 
 def _rejected(status: ResendStatus) -> View:
@@ -342,6 +343,8 @@ def _results(status: ResendStatus) -> list[tuple[str, str]]:
         part = "all" if progress.held_back == progress.to_go > 1 else f"{progress.held_back:,}"
         held = f", {part} held back" if progress.held_back else ""
         pairs.append(("To go", f"{progress.to_go:,}{held}" if progress.to_go > 1 else "1, held back" if held else "1"))
+    if status.resend.slipped and status.resend.state in {ResendState.PAUSED, ResendState.CANCELLED}:
+        pairs.append(("Slipped out", f"{status.resend.slipped:,} after the wish to stop"))
     return pairs
 
 
@@ -355,6 +358,11 @@ def _duration(status: ResendStatus) -> str:
 def _note(resend: Resend) -> str:
     note = resend.note or ""
     return f"{safe(note[:1].upper() + note[1:])}." if note else ""
+
+
+def _confirmed(resend: Resend) -> str:
+    """When it was certain that nothing of it leaves any more; nothing where nobody had to stop it."""
+    return f" The stop was confirmed {blocks.time(resend.confirmed_at)}." if resend.confirmed_at else ""
 
 
 def _footer(status: ResendStatus) -> str:
