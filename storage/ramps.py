@@ -1,10 +1,10 @@
 """Ramps: how far a campaign, or a resend, may go now, and what has come back of it. It never decides."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Integer, and_, case, delete, func, literal_column, select, update
+from sqlalchemy import ColumnElement, Integer, and_, case, delete, func, literal_column, or_, select, update
 
 from storage import timeline
 from storage.db import Tx
@@ -68,6 +68,12 @@ class Failures(NamedTuple):
 async def of(tx: Tx, send: Send) -> Ramp | None:
     rows = await tx.scalars(select(Ramp).filter_by(**send.key).execution_options(populate_existing=True))
     return rows.one_or_none()
+
+
+async def of_all(tx: Tx, campaign_ids: Iterable[int], resend_ids: Iterable[int]) -> Sequence[Ramp]:
+    """Those of the campaigns and of the resends, in one query."""
+    which = or_(Ramp.campaign_id.in_(list(campaign_ids)), Ramp.resend_id.in_(list(resend_ids)))
+    return (await tx.scalars(select(Ramp).where(which).execution_options(populate_existing=True))).all()
 
 
 async def get(tx: Tx, ramp_id: int) -> Ramp | None:

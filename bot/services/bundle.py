@@ -120,7 +120,7 @@ def build(db: Database, settings: Settings) -> Services:
         status=Status(db, settings),
         messages=Messages(db, access),
         action_items=ActionItems(db, access),
-        home=Home(db, access, approvals, resends, notices, campaigns),
+        home=Home(db, access, approvals, resends, notices, campaigns, settings.ramp),
         audit=Audit(db, access),
         pager=Pager(db, settings),
         plans=Plans(

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from bot.access import Access, Actor
 from bot.clock import now
+from bot.config import RampSettings
 from bot.errors import NotAllowedError
 from bot.services import outage_reading
 from bot.services.approvals import Approvals
@@ -15,12 +16,24 @@ from bot.services.campaigns import Campaigns
 from bot.services.home_shapes import Decision, HomeReport, House, ResendNow
 from bot.services.notices import Notices
 from bot.services.outage_shapes import Headline
+from bot.services.ramp_shapes import RampStatus, status_of
 from bot.services.resend_shapes import canary_is_done
 from bot.services.resends import Resends
 from bot.services.server_results import ServerRow, effective_state
-from storage import break_glass, homes, maintenance, notices, outages, resends, servers, status, workers
+from storage import break_glass, homes, maintenance, notices, outages, ramps, resends, servers, status, workers
 from storage.db import Database, Tx
-from storage.models import Approval, HomeTab, NoticeState, Outage, OutageState, Resend, ResendState, Server
+from storage.models import (
+    Approval,
+    Campaign,
+    HomeTab,
+    NoticeState,
+    Outage,
+    OutageState,
+    Ramp,
+    Resend,
+    ResendState,
+    Server,
+)
 
 NOTE_FOR = timedelta(minutes=10)
 """How long the answer to a click stands in the tab."""
@@ -70,6 +83,7 @@ class Home:
         resends_service: Resends,
         notices_service: Notices,
         campaigns_service: Campaigns,
+        limits: RampSettings,
     ) -> None:
         self._db = db
         self._access = access
@@ -77,6 +91,7 @@ class Home:
         self._resends = resends_service
         self._notices = notices_service
         self._campaigns = campaigns_service
+        self._limits = limits
 
     async def opened(self, actor: Actor, at: datetime, team: str = "") -> None:
         """The person looks at their tab in this workspace, given by its id: from now on it is kept up to date."""
@@ -138,15 +153,19 @@ class Home:
             ahead = await maintenance.in_states(tx, maintenance.AHEAD)
             pending = [each for each in await self._approvals.waiting(tx) if each.expires_at > at]
             decisions = await self._decisions(tx, pending[:_DECISIONS_READ], at)
+            stopped = tuple(await homes.stopped_campaigns(tx, _CAMPAIGNS))
+            sending = tuple(await homes.sending_campaigns(tx, _CAMPAIGNS))
+            stages = await self._stages(tx, [*stopped, *sending], under_way[:_RESENDS])
             return House(
                 at=at,
                 outages=await self._headlines(tx, unresolved[:_OUTAGES], at),
                 more_outages=_left_out(unresolved, _OUTAGES),
                 campaigns=await status.campaigns_by_state(tx),
-                stopped=tuple(await homes.stopped_campaigns(tx, _CAMPAIGNS)),
-                sending=tuple(await homes.sending_campaigns(tx, _CAMPAIGNS)),
+                stopped=stopped,
+                sending=sending,
+                ramps={ramp.campaign_id: shown for ramp, shown in stages if ramp.campaign_id is not None},
                 servers=await _server_rows(tx, known, at),
-                resends=tuple([await _resend_now(tx, each) for each in under_way[:_RESENDS]]),
+                resends=tuple([await _resend_now(tx, each, stages) for each in under_way[:_RESENDS]]),
                 more_resends=_left_out(under_way, _RESENDS),
                 decisions=decisions,
                 pending=(*(each.approval for each in decisions), *pending[_DECISIONS_READ:]),
@@ -155,6 +174,11 @@ class Home:
                 glasses=tuple(await break_glass.in_force(tx, at)),
                 sender_runs=await workers.alive(tx, at),
             )
+
+    async def _stages(self, tx: Tx, sent: Sequence[Campaign], again: Sequence[Resend]) -> list[tuple[Ramp, RampStatus]]:
+        """The ramps of all of them that go out in stages."""
+        found = await ramps.of_all(tx, [each.id for each in sent], [each.id for each in again if each.ramped])
+        return [(ramp, shown) for ramp in found if (shown := status_of(ramp, self._limits)) is not None]
 
     async def _headlines(self, tx: Tx, found: Iterable[Outage], at: datetime) -> tuple[Headline, ...]:
         return tuple([await outage_reading.glance(tx, each, at) for each in found])
@@ -190,9 +214,10 @@ def _left_out(found: Sequence[T], limit: int) -> int:
     return max(len(found) - limit, 0)
 
 
-async def _resend_now(tx: Tx, resend: Resend) -> ResendNow:
+async def _resend_now(tx: Tx, resend: Resend, stages: Iterable[tuple[Ramp, RampStatus]]) -> ResendNow:
     queued = await homes.still_queued(tx, resend.id, MOST_COUNTED)
-    now_so = ResendNow(resend, None, canary_is_done(resend, queued))
+    ramp = next((shown for ramp, shown in stages if ramp.resend_id == resend.id), None)
+    now_so = ResendNow(resend, None, canary_is_done(resend, queued), ramp)
     return now_so if queued == MOST_COUNTED else replace(now_so, to_go=queued + now_so.held_back)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from bot.services.campaign_asking import AskStatus
 from bot.services.notice_shapes import NoticeStatus
 from bot.services.outage_shapes import Headline
+from bot.services.ramp_shapes import RampStatus
 from bot.services.resend_shapes import ResendStatus
 from bot.services.server_results import ServerRow
 from storage.models import Approval, BreakGlass, Campaign, Maintenance, Resend
@@ -21,6 +22,8 @@ class ResendNow:
     to_go: int | None
     canary_done: bool
     """The first 1 % has its results, and the rest waits for an approver."""
+    ramp: RampStatus | None = None
+    """Where it is among its stages; None where it does not go out in them."""
 
     @property
     def held_back(self) -> int:
@@ -57,6 +60,8 @@ class House:
     stopped: tuple[Campaign, ...]
     """Campaigns that are pausing or paused, the latest first."""
     sending: tuple[Campaign, ...]
+    ramps: Mapping[int, RampStatus]
+    """Of the campaigns above that go out in stages: campaign id -> where it is among them."""
     servers: tuple[ServerRow, ...]
     """All, by name; without their campaigns."""
     resends: tuple[ResendNow, ...]

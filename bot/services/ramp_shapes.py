@@ -40,6 +40,17 @@ class RampStatus:
         when = moment(self.due_at, at) if self.due_at else "when they are out"
         return f"{line} · next stage {when}, if at most {self.limit:g} % bounce"
 
+    def brief(self, at: datetime, *, stands: bool = False) -> str:
+        """`ramp: 5 % of 1, 5, 25, 100 %; goes on at 12:40`. `stands`: it is paused, so that no stage is due."""
+        if not self.stage:
+            return f"ramp: {plain(self.stages)}"
+        where = f"ramp: {self.percent} % of {plain(self.stages)}"
+        if stands:
+            return where
+        if not self.has_more:
+            return f"{where}; it is the last stage"
+        return f"{where}; goes on {f'at {moment(self.due_at, at)}' if self.due_at else 'when this stage is out'}"
+
 
 @dataclass(frozen=True)
 class RampCard:

@@ -10,6 +10,7 @@ from bot.slack.blocks import View
 from bot.slack.views import asking, home, resend_replies
 from storage.models import BreakGlass, CampaignState, Maintenance, NoticeState, OutageState
 from tests.gallery import notices, outages, resends, second_person, servers
+from tests.gallery.ramps import stages
 from tests.gallery.scene import Payload, Scenes, each
 from tests.gallery.things import ANA, BEN, HOSTILE, MARIA, NIGHT, approval, campaign
 
@@ -51,6 +52,7 @@ def house(**changes: Any) -> House:
         "campaigns": {"sending": 2, "scheduled": 3, "finished": 12},
         "stopped": (),
         "sending": (campaign("spring-sale"), campaign("summer-sale")),
+        "ramps": {},
         "servers": (servers.STATES["up"], servers.STATES["up, carries for another"]),
         "resends": (),
         "more_resends": 0,
@@ -120,6 +122,20 @@ GLASS = BreakGlass(
     ends_at=NIGHT + timedelta(minutes=55),
 )
 HOSTILE_GLASS = BreakGlass(id=3, user_id="U0ANA", reason=HOSTILE * 20, began_at=NIGHT, ends_at=GLASS.ends_at)
+STAGED = house(
+    stopped=(campaign("may-news", "paused", id=11, hold="threshold", hold_reason="6.1 % are unknown addresses"),),
+    sending=(campaign("spring-sale", id=12), campaign("summer-sale", id=13), campaign("autumn-sale", id=14)),
+    ramps={
+        11: stages(),
+        12: stages(due_at=NIGHT.replace(minute=40)),
+        13: stages(),
+        14: stages(4),
+    },
+    resends=(
+        ResendNow(resends.row("sending", id=6, ramped=True), 306, False, stages(due_at=NIGHT.replace(minute=20))),
+        ResendNow(resends.row("paused", id=7, ramped=True), 612, False, stages(1)),
+    ),
+)
 LONG = notices.row(NoticeState.WAITING, text="All *is* <well> & good. " * 330)
 
 STATES: dict[str, HomeReport] = {
@@ -145,6 +161,7 @@ STATES: dict[str, HomeReport] = {
     "many broke the glass": seen(house(glasses=(GLASS, HOSTILE_GLASS, GLASS, GLASS, GLASS))),
     "more waits for you than is shown": seen(decisions=(RESEND, NOTICE), more_decisions=3),
     "what you asked for waits for others": seen(others=2),
+    "everything goes out in stages, or stands between them": seen(STAGED),
     "the first 1 % is out, and you may send the rest": seen(house(resends=(REST,)), rest=(REST,)),
     "the first 1 % is out, and others may send the rest": seen(house(resends=(REST,))),
     "no sender": seen(house(sender_runs=False)),

@@ -1,6 +1,7 @@
 """A home tab shows what is going on, changes with it, and is left alone when nothing changed."""
 
 import asyncio
+import re
 import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -10,9 +11,10 @@ import pytest
 import time_machine
 
 from bot.clock import now
-from storage import homes
+from storage import homes, ramps
 from storage.db import Database, Tx
 from storage.models import Campaign, CampaignState, HomeTab, Server
+from storage.ramps import Send
 from tests.integration.home_support import showing, workspace
 from tests.seeds import add_campaign, add_server
 
@@ -34,6 +36,23 @@ async def test_it_shows_what_is_going_on_and_changes_with_it(db: Database, tmp_p
 
         await here.services.outages.acknowledge(here.actor(here.jonas), declared.outage.id)
         assert "[Acknowledge]" not in await here.until(here.maria, "@Jonas has it")
+
+
+async def test_what_goes_out_in_stages_shows_where_it_is_among_them(db: Database, tmp_path: Path) -> None:
+    async with workspace(db, tmp_path) as here:
+        campaign = await add_campaign(db, await add_server(db, "primary", 2525), 100)
+        send, sizes = Send((campaign,), None), [1, 5, 25, 100]
+        async with db.transaction() as tx:
+            await ramps.put(tx, send, stages=sizes, sizes=sizes, stage=1, due_at=now() + timedelta(minutes=8))
+        await here.open(here.maria)
+        assert re.search(r"ramp: 5 % of 1, 5, 25, 100 %; goes on at \d\d:\d\d", here.sees(here.maria))
+
+        async with db.transaction() as tx:
+            await ramps.put(tx, send, stage=2, due_at=None)
+        await here.until(here.maria, "ramp: 25 % of 1, 5, 25, 100 %; goes on when this stage is out")
+
+        await here.services.campaigns.pause(here.actor(here.maria), "spring-sale", "look at it")
+        assert "goes on when" not in await here.until(here.maria, "spring-sale stopping, paused by @Maria")
 
 
 async def test_nothing_is_given_to_slack_again_while_nothing_changes(db: Database, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from bot.services.campaign_asking import AskStatus
 from bot.services.home_shapes import Decision, HomeReport, ResendNow
 from bot.services.notice_shapes import NoticeStatus
+from bot.services.ramp_shapes import RampStatus
 from bot.services.words import joined
 from bot.slack import blocks
 from bot.slack.blocks import Block, View, button, clip, count, escape
@@ -183,7 +184,7 @@ def _glasses(shown: HomeReport) -> list[Block]:
 def _resends(shown: HomeReport) -> list[Block]:
     made: list[Block] = []
     for each in shown.house.resends:
-        made.append(blocks.section(_resend(each)))
+        made.append(blocks.section(_resend(each, shown.house.at)))
         buttons = [made_of for made_of in _resend_buttons(each, shown) if made_of["action_id"] in shown.buttons]
         if buttons:
             made.append({**blocks.actions(buttons), "block_id": f"resend:{each.resend.id}"})
@@ -192,7 +193,7 @@ def _resends(shown: HomeReport) -> list[Block]:
     return [blocks.divider(), *made] if made else []
 
 
-def _resend(now_so: ResendNow) -> str:
+def _resend(now_so: ResendNow, at: datetime) -> str:
     sent = now_so.resend
     sign, word = _RESENDS[ResendState(sent.state)]
     if now_so.canary_done:
@@ -200,7 +201,13 @@ def _resend(now_so: ResendNow) -> str:
     else:
         word = f"{word} · {_sent(now_so)}"
     of_outage = f" · outage #{sent.outage_id}" if sent.outage_id is not None else ""
-    return f"{sign} *Resend {sent.id}* of {count(sent.total, 'message')} {word}{of_outage} · /resend status {sent.id}"
+    line = f"{sign} *Resend {sent.id}* of {count(sent.total, 'message')} {word}{of_outage} · /resend status {sent.id}"
+    return line + _staged(now_so.ramp, at, stands=sent.state != ResendState.SENDING)
+
+
+def _staged(ramp: RampStatus | None, at: datetime, *, stands: bool) -> str:
+    """A second line for what goes out in stages."""
+    return f"\n🪜 {ramp.brief(at, stands=stands)}" if ramp is not None else ""
 
 
 def _sent(now_so: ResendNow) -> str:
@@ -236,17 +243,21 @@ def _campaigns(shown: HomeReport) -> list[Block]:
 
 
 def _stopped(campaign: Campaign, shown: HomeReport) -> Block:
+    house = shown.house
+    staged = _staged(house.ramps.get(campaign.id), house.at, stands=True)
     if "campaign.resume" not in shown.buttons or not campaigns.may_go_on(campaign):
-        return blocks.section(campaigns.standing(campaign))
+        return blocks.section(campaigns.standing(campaign) + staged)
     ask = ("Let it go on?", f"The rest of {escape(campaign.name)} goes out at once.", "Resume")
     resume = button("Resume", "campaign.resume", campaign.name, confirm=ask)
-    return _with(campaigns.standing(campaign, typed=False), resume, campaign)
+    return _with(campaigns.standing(campaign, typed=False) + staged, resume, campaign)
 
 
 def _moving(campaign: Campaign, shown: HomeReport) -> Block:
+    house = shown.house
+    line = campaigns.moving(campaign) + _staged(house.ramps.get(campaign.id), house.at, stands=False)
     if "campaign.pause" not in shown.buttons:
-        return blocks.section(campaigns.moving(campaign))
-    return _with(campaigns.moving(campaign), button("Pause", "campaign.pause", campaign.name), campaign)
+        return blocks.section(line)
+    return _with(line, button("Pause", "campaign.pause", campaign.name), campaign)
 
 
 def _with(text: str, pressed: Block, campaign: Campaign) -> Block:
