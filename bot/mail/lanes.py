@@ -52,12 +52,13 @@ class Lane:
         journal: Journal,
         free_slots: list[int],
         limits: Limits,
+        paces: Paces,
     ) -> None:
         self.carrier = carrier
         self.jobs: list[Job] = []
         self._endpoint = endpoint
         self._stop_after = settings.sending.stop_after_failures
-        self._paces = Paces(settings.providers)
+        self._paces = paces
         self._ledger = ledger
         self._testimony = ledger.about(carrier.id)
         self._journal = journal
@@ -203,7 +204,7 @@ class Lane:
         """How many messages a second the server takes, smoothed over some seconds; and which paces have ended."""
         self._flow += (self._taken / _LOOK_EVERY - self._flow) * _LOOK_EVERY / 2
         self._taken = 0
-        for provider in self._paces.forget():
+        for provider in self._paces.forget(self._loop.time()):
             log.info("the provider takes mail at full pace again", server=self.carrier.name, provider=provider)
 
     def _part_with(self, channel: Channel) -> None:

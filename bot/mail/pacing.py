@@ -6,8 +6,9 @@ again, until it is free. The shape is that of TCP's congestion control (RFC 5681
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Final
 
 from bot.config import ProviderSettings
@@ -27,6 +28,9 @@ _RISE: Final = 1.25
 _RISE_EVERY: Final = 10.0
 _FREE_AT: Final = 4
 """A learned pace ends when it has grown to so many times the flow at which the provider had put us off."""
+KEEP: Final = timedelta(days=1)
+"""A pace ends so long after the last rebuff, even if nothing was sent that could show that the provider has come round.
+"""
 _CATCH_UP: Final = 0.05
 """Seconds: what a pace may make up for when the loop was late. More would be a burst."""
 
@@ -46,6 +50,21 @@ def is_too_much(reply: str) -> bool:
     return _TOO_MUCH.search(reply) is not None
 
 
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What was learned of a provider, to be kept and taken up again. Times are the loop's, as in Pace."""
+
+    provider: str
+    rate: float
+    free_at: float
+    """Messages a second at which the pace ends."""
+    why: str
+    rests: int
+    rests_until: float
+    since: float
+    put_off_at: float
+
+
 @dataclass(slots=True)
 class Pace:
     """One provider's. Times are the loop's, in seconds; rates are messages a second."""
@@ -58,6 +77,10 @@ class Pace:
     """What holds now: the limit, or what was learned."""
     why: str = ""
     """The reply that the learned pace comes from."""
+    since: float = 0.0
+    """When the provider put us off first."""
+    put_off_at: float = 0.0
+    """When it did so last."""
     in_flight: int = 0
     next_at: float = 0.0
     _rests: int = 0
@@ -84,6 +107,8 @@ class Pace:
         """The provider put a message off. `flow`: how many a second were going to it."""
         if at < self.next_at and self._rests:
             return  # the answer to what was on its way when it rested already
+        self.since = self.since if self.is_learned else at
+        self.put_off_at = at
         self.rate = max(LEAST, min(flow, self.rate or flow) / 2)
         self.why = why
         self.next_at = at + min(FIRST_REST * 2**self._rests, LONGEST_REST)
@@ -100,7 +125,27 @@ class Pace:
             self._rise_at = at + _RISE_EVERY
             self.rate *= _RISE
             if self.rate >= min(self._free_at, self.limit or self._free_at):
-                self.rate, self.why, self._free_at = self.limit, "", 0.0
+                self.end()
+
+    def end(self) -> None:
+        """What was learned holds no longer."""
+        self.rate, self.why, self._free_at, self._rests = self.limit, "", 0.0, 0
+
+    def learned(self, provider: str) -> Learned | None:
+        """What is to be kept of it; None where nothing was learned."""
+        if not self.is_learned or self.rate is None:
+            return None
+        return Learned(
+            provider, self.rate, self._free_at, self.why, self._rests, self.next_at, self.since, self.put_off_at
+        )
+
+    def resume(self, known: Learned, at: float) -> None:
+        """Go on with what was learned earlier; it grows as if it had just been learned."""
+        self.rate = known.rate if self.limit is None else min(known.rate, self.limit)
+        self.why, self.since, self.put_off_at = known.why, known.since, known.put_off_at
+        self._free_at, self._rests = known.free_at, known.rests
+        self.next_at = min(known.rests_until, at + LONGEST_REST)  # should the machine's clock have been set back
+        self._rise_at = max(at, self.next_at) + _RISE_EVERY
 
 
 @dataclass(slots=True)
@@ -136,8 +181,21 @@ class Paces:
         """When a provider that waits may be written to again; None when none waits for a time."""
         return min((pace.next_at for pace in self.limited.values() if pace.rate is not None), default=None)
 
-    def forget(self) -> list[str]:
+    def learned(self) -> list[Learned]:
+        """All that was learned and holds."""
+        found = (pace.learned(provider) for provider, pace in self.limited.items())
+        return [each for each in found if each is not None]
+
+    def resume(self, known: Iterable[Learned], at: float) -> None:
+        """Go on with what was learned earlier."""
+        for each in known:
+            self.limited.setdefault(each.provider, Pace()).resume(each, at)
+
+    def forget(self, at: float) -> list[str]:
         """Let go of learned paces that have ended, nothing being under way. Their providers."""
+        for pace in self.limited.values():
+            if pace.is_learned and at - pace.put_off_at > KEEP.total_seconds():
+                pace.end()
         ended = [
             name
             for name, pace in self.limited.items()

@@ -29,6 +29,7 @@ from bot.mail.fence import Fence
 from bot.mail.fleet import Fleet
 from bot.mail.jobs import Job, Key, Slice
 from bot.mail.journal import Journal
+from bot.mail.known_paces import KnownPaces
 from bot.mail.lanes import Lane
 from bot.mail.ledger import Ledger
 from bot.mail.preparing import prepare
@@ -80,6 +81,7 @@ class Sender:
         self._shares = Shares(self.db, self.worker)
         kinds = [Kind("shard", self._carry, queued=False), *(duty.kind for duty in self.duties)]
         self._engine = engine_for(self.db, self.worker, kinds)
+        self._paces = KnownPaces(self.db, self.worker, self.settings.providers)
         self._jobs: dict[Key, Job] = {}
         self._arrived: dict[Key, list[Slice]] = {}
         self._lanes: dict[int, Lane] = {}
@@ -181,6 +183,7 @@ class Sender:
             if cut.get(key) and not item.stopping and key not in self._taking:
                 await self._take_another(key)
         await self._end_done()
+        self._paces.keep()
 
     def _settled(self, key: Key) -> bool:
         """Whether no earlier job of this key has anything in flight or leased."""
@@ -400,10 +403,12 @@ class Sender:
             dot=timedelta(seconds=sending_settings.dot_timeout),
         )
         endpoint = await asyncio.to_thread(endpoint_of, carrier, self.settings)
-        return Lane(carrier, endpoint, self.settings, self._ledger, self._journal, self._free_slots, limits)
+        paces = await self._paces.open(carrier.id)
+        return Lane(carrier, endpoint, self.settings, self._ledger, self._journal, self._free_slots, limits, paces)
 
     async def _close_lane(self, server_id: int) -> None:
         await self._lanes.pop(server_id).close(_SETTLE_SECONDS)
+        await self._paces.close(server_id)
         await self._shares.give_up(server_id)
 
     # The end.

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from bot.errors import WrongStateError
+from bot.services.provider_paces import SlowedProvider
 from bot.services.ramp_shapes import RampStatus, plain
 from bot.services.undo_notes import words
 from bot.services.words import few, moment, number
@@ -55,6 +56,8 @@ class CampaignStatus:
     ramp: RampStatus | None = None
     """Where it is among its stages; None where it goes out all at once."""
     at: datetime | None = None
+    slowed: Sequence[SlowedProvider] = ()
+    """The receiving providers that put off what goes through its server; only while it is being sent."""
 
     @property
     def to_go(self) -> int:

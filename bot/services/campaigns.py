@@ -28,6 +28,7 @@ from bot.services.campaign_results import (
     resume_text,
     start_text,
 )
+from bot.services.provider_paces import slowed
 from bot.services.ramp_shapes import status_of
 from bot.services.undo_notes import keep
 from bot.services.words import few, joined
@@ -70,6 +71,7 @@ class Campaigns:
             sender_alive = await workers.alive(tx, at)
             asked = await self._asking.pending(tx, campaign.id)
             ramp = await ramp_steps.shown(tx, campaign, self._settings.ramp)
+            slow = await slowed(tx, placed.carrier.id, at) if campaign.state == CampaignState.SENDING else ()
         ended = campaign.state in {CampaignState.FINISHED, CampaignState.CANCELLED}
         return CampaignStatus(
             campaign=campaign,
@@ -85,6 +87,7 @@ class Campaigns:
             asked=asked,
             ramp=ramp,
             at=at,
+            slowed=slow,
         )
 
     async def start(self, actor: Actor, word: str, *, ramp: bool | None = None) -> MoveResult:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from bot.monitor.probe import Probe, Reason
+from bot.services.provider_paces import SlowedProvider
 from bot.services.undo_notes import words
 from bot.services.words import few, moment, stage_name
 from storage.models import Health, Maintenance, Outage, Server
@@ -30,6 +31,10 @@ class ServerRow:
     """The servers whose campaigns it carries for them."""
     campaigns: Sequence[str]
     """The names of the live campaigns that go through it now."""
+    slowed: Sequence[SlowedProvider] = ()
+    """The receiving providers that put off what goes through it; only where one server is looked at."""
+    at: datetime | None = None
+    """When it was looked at."""
 
     @property
     def name(self) -> str:

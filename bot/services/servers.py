@@ -1,6 +1,7 @@
 """Mail servers: known from the settings or added, judged by the monitor, drained, failed over and restored."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal, cast
 
@@ -12,6 +13,7 @@ from bot.monitor.probe import Probe, Target, probe
 from bot.services import holding
 from bot.services.judging import Judge
 from bot.services.names import check_name, complete
+from bot.services.provider_paces import slowed
 from bot.services.server_results import (
     AddResult,
     DrainResult,
@@ -131,8 +133,9 @@ class Servers(Judge):
 
     async def status(self, word: str) -> ServerStatus:
         async with self._db.read() as tx:
-            server = await _find(tx, word)
-            return next(row for row in await _rows(tx, now()) if row.server.id == server.id)
+            server, at = await _find(tx, word), now()
+            found = next(row for row in await _rows(tx, at) if row.server.id == server.id)
+            return replace(found, slowed=await slowed(tx, server.id, at), at=at)
 
     # Where campaigns go
 

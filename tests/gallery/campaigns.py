@@ -10,6 +10,7 @@ from bot.slack.views import campaigns, replies
 from storage.models import Campaign, Hold
 from tests.gallery.ramps import STOPPED, stages
 from tests.gallery.scene import Scenes, each
+from tests.gallery.servers import SLOWED
 from tests.gallery.things import HOSTILE, MARIA, NIGHT, approval, campaign, counts, server
 
 STATES = ("finished", "paused", "sending", "scheduled", "cancelled", "pausing")
@@ -69,6 +70,8 @@ STATUSES: dict[str, CampaignStatus] = {
     "sending, no sender": known(sender_alive=False),
     "sending, an obstacle": known(obstacle=DOWN, outage_id=3),
     "sending to one recipient": known(campaign(recipients=1), counts=counts(queued=1)),
+    "sending, a provider puts us off": known(slowed=SLOWED[:1]),
+    "sending, many providers put us off": known(slowed=(*SLOWED, *SLOWED)),
     "sending in stages": known(
         campaign(recipients=1_000_000),
         ramp=stages(due_at=NIGHT.replace(minute=40)),

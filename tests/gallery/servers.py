@@ -3,6 +3,7 @@
 from typing import Any
 
 from bot.services import server_results as results
+from bot.services.provider_paces import SlowedProvider
 from bot.services.server_results import ServerRow
 from bot.slack.views import replies, servers
 from storage.models import Maintenance, Outage
@@ -19,13 +20,25 @@ OUTAGE = Outage(id=3)
 WINDOW = Maintenance(id=4, ends_at=NIGHT.replace(hour=5))
 
 
+def slow(name: str, rate: float, reply: str, **changes: Any) -> SlowedProvider:
+    values: dict[str, Any] = {"workers": 1, "since": NIGHT, "put_off_at": NIGHT, "rests_until": NIGHT}
+    return SlowedProvider(name, rate, reply=reply, **(values | changes))
+
+
 def row(
     name: str = "primary", state: str = "up", *, campaigns: tuple[str, ...] = ("spring-sale",), **changes: Any
 ) -> ServerRow:
     values: dict[str, Any] = {"window": None, "outage": None, "backup": None, "carrier": None, "carries_for": ()}
+    values |= {"slowed": (), "at": None}
     of_server = {key: changes.pop(key) for key in set(changes) - set(values)}
     return ServerRow(server(name, **of_server), state, campaigns=campaigns, **(values | changes))
 
+
+SLOWED = (
+    slow("gmail.com", 12.0, "421 4.7.28 Our system has detected an unusual rate of mail", workers=2),
+    slow("yahoo.com", 0.2, "421 4.7.0 [TSS04] Messages temporarily deferred", rests_until=NIGHT.replace(minute=17)),
+    slow("corp.example", 1.5, HOSTILE, since=NIGHT.replace(hour=2)),
+)
 
 STATES: dict[str, ServerRow] = {
     "up": row(),
@@ -43,6 +56,11 @@ STATES: dict[str, ServerRow] = {
         "ninth", host="2001:db8::25", campaigns=tuple(f"mailing-{number:03}" for number in range(1, 501))
     ),
     "with a reply that others wrote": row("tenth", "down", **(BROKEN | {"last_text": HOSTILE})),
+}
+SLOW: dict[str, ServerRow] = {
+    "slowed by one provider": row(slowed=SLOWED[:1], at=NIGHT),
+    "slowed by three": row(slowed=SLOWED, at=NIGHT),
+    "slowed by many": row(slowed=[slow(f"d{number}.example", 5, "450 slow down") for number in range(40)], at=NIGHT),
 }
 MANY = [row(f"server-{number:03}", "up" if number % 3 else "down") for number in range(1, 501)]
 
@@ -63,6 +81,6 @@ SCENES: Scenes = {
     "/server list: each state": lambda: servers.listing(list(STATES.values())),
     "/server list: 500": lambda: servers.listing(MANY),
     "/server list: 500, the last page": lambda: servers.listing(MANY, page=13),
-    **each("/server status", servers.status, STATES),
+    **each("/server status", servers.status, STATES | SLOW),
     **each("/server", replies.said, SAID),
 }

@@ -85,7 +85,7 @@ def test_it_grows_while_everything_is_taken_until_it_is_free() -> None:
 
     assert rates == [*sorted(rates[:-1]), 0]
     assert max(rates) < 160
-    assert paces.forget() == ["slow.example"]
+    assert paces.forget(0) == ["slow.example"]
     assert paces.of("a@slow.example") is None
 
 
@@ -100,7 +100,7 @@ def test_a_learned_pace_returns_to_what_the_settings_allow() -> None:
         at += 1
 
     assert pace.rate == 30
-    assert paces.forget() == []
+    assert paces.forget(0) == []
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from bot.services.campaign_results import CampaignRow, CampaignStatus
 from bot.services.words import joined
 from bot.slack import blocks
 from bot.slack.blocks import View, aligned, bar, clip, count, escape
-from bot.slack.views import replies
+from bot.slack.views import paces, replies
 from bot.slack.views.replies import NO_DATA, how_long
 from bot.slack.views.timeline import safe
 from storage.models import Campaign, CampaignState, DeliveryStatus, Hold
@@ -140,6 +140,7 @@ def status(shown: CampaignStatus, unknown: Sequence[str] = ()) -> View:
         body.append(f"🪜 {shown.ramp.line(shown.at or campaign.state_since)}")
     if shown.obstacle:
         body.append(f"⚠️ {safe(shown.obstacle)}")
+    body += paces.of_campaign(shown.slowed, shown.carrier.name)
     if shown.asked is not None:
         body.append(
             f"🟡 {safe(shown.asked.requested_by)} asks to {deed_of(shown.asked)} it, which a second person has to "

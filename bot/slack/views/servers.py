@@ -7,7 +7,7 @@ from bot.services.server_results import DRAINED, MAINTENANCE, ServerRow
 from bot.services.words import joined
 from bot.slack import blocks
 from bot.slack.blocks import View, aligned, clip, count, escape
-from bot.slack.views import replies
+from bot.slack.views import paces, replies
 from bot.slack.views.timeline import safe
 from storage.models import Health
 
@@ -124,7 +124,9 @@ def status(row: ServerRow) -> View:
         facts.append(("Carries for", escape(joined(list(row.carries_for)))))
     if row.window is not None:
         facts.append(("Maintenance until", blocks.time(row.window.ends_at)))
-    return View(safe(line), [blocks.section("\n".join(body)), blocks.fields(facts), blocks.context(_next(row))])
+    slowed = paces.of_server(row.slowed, row.at) if row.at else []
+    made = [blocks.section("\n".join(body)), blocks.fields(facts), *slowed, blocks.context(_next(row))]
+    return View(safe(line), made)
 
 
 def _phrase(row: ServerRow) -> str:
