@@ -36,7 +36,7 @@ _WAITS = and_(Shard.worker.is_(None), Shard.slipped.is_(None))
 
 
 async def waiting(tx: Tx) -> dict[tuple[int, int | None], int]:
-    """How many shards wait for a worker, of each (campaign id, resend id or None) that has any which have not stopped."""
+    """How many shards wait for a worker, of each (campaign id, resend id or None) that has some that did not stop."""
     rows = await tx.execute(
         select(Shard.campaign_id, Shard.resend_id, func.count().filter(_WAITS))
         .where(Shard.slipped.is_(None))

@@ -8,9 +8,10 @@ import asyncio
 import contextlib
 import functools
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain
 from time import time
 
 import structlog
@@ -40,6 +41,8 @@ _SHARD_SECONDS = 1.5
 TRIES_MAX = 3
 """Connections that one delivery may lose before it counts as failed; it must not hold up the others for ever."""
 _ENDINGS_REMEMBERED = 20_000
+_REMEMBERED = 600.0
+"""Seconds: longer than any message is under way before its final dot."""
 
 Key = tuple[int, int | None]
 """(campaign id, resend id or None): what a job is known by."""
@@ -101,7 +104,9 @@ class Job:
     in_flight: int = 0
     slices: list[Slice] = field(default_factory=list)
     suppressed: set[str] = field(default_factory=set)
-    """Addresses suppressed since their rows were leased."""
+    """Addresses that were suppressed lately: what is under way to them is looked at once more before it leaves."""
+    _noted: deque[tuple[float, set[str]]] = field(default_factory=deque)
+    """The same, by the loop's time at which they came."""
     _waiting: deque[Item] = field(default_factory=deque)
     _parked: Parking = field(default_factory=Parking)
     _ranges: dict[int, _Range] = field(default_factory=dict)
@@ -145,7 +150,7 @@ class Job:
             item = self._next(paces, at)
             if item is None:
                 return None
-            if item.row.suppressed or item.row.email_key in self.suppressed:
+            if item.row.suppressed:
                 self._set_aside(item, DeliveryStatus.SUPPRESSED, "the address is suppressed")
             elif self._expired():
                 self._set_aside(item, DeliveryStatus.EXPIRED, "the offer has expired")
@@ -173,9 +178,30 @@ class Job:
         """What `take` looked at, once more: its message was announced a round trip before it leaves."""
         return item.row.email_key not in self.suppressed and not self._expired()
 
+    def suppress(self, keys: set[str]) -> None:
+        """These addresses (in lower case) were suppressed a moment ago: nothing goes to them any more.
+
+        What waits here is marked, as what is leased from now on is by the database. So only what is under way has to
+        be looked up, and a set of the last minutes is enough, however long the campaign is.
+        """
+        at = asyncio.get_running_loop().time()
+        while self._noted and self._noted[0][0] < at - _REMEMBERED:
+            self.suppressed -= self._noted.popleft()[1]
+        fresh = keys - self.suppressed
+        if fresh:
+            self.suppressed |= fresh
+            self._noted.append((at, fresh))
+            for item in chain(self._waiting, self._parked.items()):
+                self._mark(item)
+
+    def _mark(self, item: Item) -> None:
+        if item.row.email_key in self.suppressed:
+            item.row = item.row._replace(suppressed=True)
+
     def put_back(self, item: Item) -> None:
         """Nothing of it left: it waits again, first in line."""
         self._landed()
+        self._mark(item)
         item.body = b""
         self._waiting.appendleft(item)
 
@@ -255,8 +281,16 @@ class Job:
         self._leased += len(rows)
         leased = _Range(lease_id, len(rows), part)
         self._ranges[lease_id] = leased
-        self._waiting.extend(Item(self, row, leased) for row in rows)
+        self._waiting.extend(self._items(rows, lambda _: leased))
         wake()
+
+    def _items(self, rows: Sequence[Row], range_of: Callable[[int], _Range]) -> list[Item]:
+        """Their addresses may have been suppressed while they were being read."""
+        items = [Item(self, row, range_of(row.n)) for row in rows]
+        if self.suppressed:
+            for item in items:
+                self._mark(item)
+        return items
 
     def _measure(self) -> None:
         """How many rows a second are sent, and so how many to keep in hand."""
@@ -282,7 +316,8 @@ class Job:
             self._parked.fill(provider, 0, [])
             return
         ranges = {lease: self._ranges[lease] for lease in set(numbers.values()) if lease in self._ranges}
-        items = [Item(self, row, ranges[numbers[row.n]]) for row in rows if numbers[row.n] in ranges]
+        wanted = [row for row in rows if numbers[row.n] in ranges]
+        items = self._items(wanted, lambda n: ranges[numbers[n]])
         self._parked.fill(provider, len(numbers), items)
         wake()
 

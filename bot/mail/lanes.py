@@ -369,7 +369,6 @@ class Lane:
         if judgement.suppress:
             reason = f"{judgement.why}: {result.reply}"[:REPLY_MAX]
             self._ledger.suppress(item.row.email_key, reason)
-            item.job.suppressed.add(item.row.email_key)
         if judgement.blame in {"nobody", "recipient"}:
             self._failures = 0
             self._testimony.good()

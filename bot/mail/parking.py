@@ -6,6 +6,7 @@ when their turn comes: half of a list of millions may be of one provider.
 
 from array import array
 from collections import deque
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from bot.mail.pacing import Paces
@@ -44,6 +45,11 @@ class Parking:
 
     def __bool__(self) -> bool:
         return bool(self._rows)
+
+    def items(self) -> "Iterator[Item]":
+        """Those that are kept whole."""
+        for row in self._rows.values():
+            yield from row.items
 
     def put(self, provider: str, item: "Item") -> None:
         row = self._rows.get(provider)

@@ -163,7 +163,8 @@ class Sender:
             work = await sending.work(tx)
             cut = await shards.waiting(tx)
             # A margin, because a suppression's own time is set before its transaction commits.
-            fresh = await deliveries.suppressed_since(tx, self._seen_suppressions - timedelta(seconds=5))
+            since = self._seen_suppressions - timedelta(seconds=5)
+            fresh = await deliveries.suppressed_since(tx, since) if self._jobs else set()
         self._seen_suppressions = now()
         wanted = {(w.campaign_id, w.resend_id): w for w in work}
         for key in list(self._jobs):
@@ -307,7 +308,7 @@ class Sender:
                 return
         job.slices += self._arrived.pop(key, [])
         job.work = work
-        job.suppressed |= fresh
+        job.suppress(fresh)
         self._assign(job)
         job.refill(self._waker(work.server_id))
 

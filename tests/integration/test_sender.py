@@ -121,6 +121,34 @@ async def test_refused_recipients_are_suppressed_and_the_others_get_their_mail(
     assert (failed.stage, failed.code, failed.retry) == ("rcpt", 550, "never")
 
 
+async def test_who_is_suppressed_while_their_message_waits_gets_none_and_is_not_remembered_for_ever(
+    db: Database, database_url: str, tmp_path: Path, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.mail.jobs._REMEMBERED", 0.1)
+    server = await add_server(db, "primary", relay.port, rate_per_second=30)
+    campaign = await add_campaign(db, server, 75)
+    async with running(db, database_url, tmp_path) as sender:
+        await relay.wait_for(5)
+        (job,) = sender._jobs.values()
+        at = now() - timedelta(seconds=4.5)  # their transaction took so long
+        async with db.transaction() as tx:
+            for address in ("p75@example.com", *(f"other{number}@example.com" for number in range(500))):
+                tx.add(Suppression(email_key=address, reason="asked", source="unsubscribe", at=at))
+
+        async def is_known() -> bool:
+            return "other7@example.com" in job.suppressed
+
+        async def is_forgotten() -> bool:
+            return not job.suppressed
+
+        await until(is_known)
+        await until(is_forgotten)
+        assert relay.count < 70, "the last of them still waits"
+        await until_state(db, campaign, CampaignState.FINISHED)
+    assert await counts(db, campaign) == {"delivered": 74, "suppressed": 1}
+    each_once(relay, 74)
+
+
 async def test_suppressed_people_and_expired_offers_are_not_mailed(
     db: Database, database_url: str, tmp_path: Path, relay: Relay
 ) -> None:
