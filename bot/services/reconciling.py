@@ -263,4 +263,7 @@ def _report(row: DeliveryReport) -> Report:
 
 def _after(delivery: Standing, row: DeliveryReport, after: str | None) -> Standing:
     """As the next report in the same transaction finds it."""
-    return replace(delivery, status=after or delivery.status, kinds=delivery.kinds | {row.kind})
+    kinds = delivery.kinds | {row.kind}
+    if after is None:
+        return replace(delivery, kinds=kinds)
+    return replace(delivery, status=after, reply=row.words or None, kinds=kinds)

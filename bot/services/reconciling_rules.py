@@ -39,7 +39,8 @@ def change(delivery: Standing, report: Report) -> dict[str, Any] | None:
     if report.kind == ReportKind.BOUNCED and delivery.status in {DeliveryStatus.UNKNOWN, DeliveryStatus.DELIVERED}:
         judged = report.judgement
         return _columns(report, DeliveryStatus.FAILED_PERMANENT, Retry(judged.retry))
-    if report.kind == ReportKind.GAVE_UP and delivery.status == DeliveryStatus.UNKNOWN:
+    still_open = delivery.status == DeliveryStatus.UNKNOWN or _was_only_in_the_queue(delivery)
+    if report.kind == ReportKind.GAVE_UP and still_open:
         return _columns(report, DeliveryStatus.FAILED_TEMPORARY, Retry.SAFE)
     return None
 
@@ -51,6 +52,14 @@ def _may_have_arrived(delivery: Standing, report: Report) -> bool:
     returned = not _RETURNED.isdisjoint(delivery.kinds)
     passed_on = report.kind != ReportKind.ACCEPTED
     return delivery.status == DeliveryStatus.FAILED_TEMPORARY and (passed_on or not returned)
+
+
+def _was_only_in_the_queue(delivery: Standing) -> bool:
+    """It had been unknown and counts as delivered by a log's word that the server had it: what became of it there is
+    heard now. Where the server told us itself, the ledger has no reply.
+    """
+    heard = delivery.kinds & _ARRIVED
+    return delivery.status == DeliveryStatus.DELIVERED and delivery.reply is not None and heard == {ReportKind.ACCEPTED}
 
 
 def _is_of_the_last_attempt(delivery: Standing, report: Report) -> bool:

@@ -116,6 +116,24 @@ async def test_a_bounce_of_what_was_delivered_corrects_the_ledger_and_the_next_c
         assert await reports.counts(tx, lost.campaign) == {"bounced": 2, "gave_up": 1, "delivered": 1}
 
 
+async def test_what_a_log_shows_in_the_queue_and_then_given_up_was_not_delivered(
+    lost: World, service: Reconciling
+) -> None:
+    queued, given_up = "Exim has taken it as 1xVsJS-0006mI-0F", "retry timeout exceeded"
+    in_a_log = [report(1, ACCEPTED, queued), report(1, GAVE_UP, given_up)]
+    tally = await service.take("event", in_a_log)
+    assert tally.settled == {"spring-sale": {"failed_temporary": ["p1@example.com"]}}
+    await service.take("event", in_a_log)
+    # Later, and in another order; and one that was passed on before somebody else says that he gave it up.
+    await service.take("event", [report(2, ACCEPTED, queued)])
+    await service.take("event", [report(2, GAVE_UP, given_up)])
+    await service.take("event", [report(3, GAVE_UP, given_up), report(3, ACCEPTED, queued)])
+    await service.take("event", [report(4, ACCEPTED, queued), report(4, DELIVERED, "250 ok"), report(4, GAVE_UP, "x")])
+    assert [await status(lost, n) for n in (1, 2, 3, 4)] == [("failed_temporary", "safe")] * 3 + [
+        ("delivered", "never")
+    ]
+
+
 async def test_a_complaint_suppresses_and_proves_that_it_arrived(lost: World, service: Reconciling) -> None:
     tally = await service.take("bounce", [report(1, COMPLAINT, "abuse"), report(6, COMPLAINT, "abuse")])
     assert tally.suppressed == ["p1@example.com", "p6@example.com"]

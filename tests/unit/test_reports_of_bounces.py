@@ -86,6 +86,7 @@ def test_a_bounce_names_the_delivery_and_says_why() -> None:
         ("failed", "5.7.1", "550 5.7.1 Your IP is blocked", ReportKind.BOUNCED, False),
         ("failed", "5.1.1", "x-unix; no mailbox here by that name", ReportKind.BOUNCED, True),
         ("failed", "4.4.7", "451 4.4.1 no answer from host", ReportKind.GAVE_UP, False),
+        ("failed", "5.0.0", "450 4.2.1 not now: retry timeout exceeded", ReportKind.GAVE_UP, False),
         ("delayed", "4.4.1", "451 4.4.1 no answer from host", ReportKind.ACCEPTED, False),
         ("relayed", "2.0.0", "250 2.0.0 ok", ReportKind.DELIVERED, False),
     ],

@@ -127,13 +127,15 @@ def _statuses(part: Message, original: _Original) -> Iterator[Report]:
         diagnostic = tidy(str(block.get("Diagnostic-Code", "")))
         found = _DIAGNOSTIC.match(diagnostic)
         code = int(found["code"]) if found else None
+        # Exim writes 5.0.0 for whatever it gives back: then the reply that it quotes knows better.
+        decisive = code if not status or status.endswith(".0.0") else None
         said = tidy(found["words"]) if found else diagnostic.partition(";")[2].strip() or diagnostic
         if status and not _ENHANCED.match(said) and not (code and status.endswith(".0.0")):
             said = f"{status} {said}".strip()
         named = (*_addressed(block, "Original-Recipient"), *_addressed(block, "Final-Recipient"))
         yield Report(
             original.token,
-            _ACTIONS.get(action) or kind_of(None if status else code, status),
+            _ACTIONS.get(action) or kind_of(decisive, status),
             said or action,
             (*named, *original.recipients),
             original.campaign,
