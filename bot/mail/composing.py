@@ -202,6 +202,11 @@ class CompiledMessage:
         fitting = keys_for(keys, self.sender.rpartition("@")[2])
         return _Signed(fitting, self._rest, parts) if fitting else None
 
+    @property
+    def is_signed_slowly(self) -> bool:
+        """Whether it is signed by RSA, which takes ten times what all else of a message does."""
+        return self._signed is not None and self._signed.is_slow
+
     def _worries(self, draft: Draft, unsubscribe: Unsubscribe) -> list[str]:
         worries = []
         if unsubscribe == "none" and not draft.list_unsubscribe:
@@ -314,6 +319,10 @@ class _Signed:
         self._signer = Signer(keys, head + own_head + CRLF)
         self._body = Body(parts, [first, *parts.pieces[1:]], relaxed_lines, bare=False)
         self._hash = body_hash(self._body.fill({})) if self._body.fixed else None
+
+    @property
+    def is_slow(self) -> bool:
+        return self._signer.is_slow
 
     def sign(self, head: bytes, values: Mapping[str, str], at: datetime) -> bytes:
         return self._signer.sign(head, self._hash or body_hash(self._body.fill(values)), at)

@@ -34,6 +34,8 @@ class Prepared:
 
     sender: str
     compose: Compose
+    takes_long: bool
+    """Whether making one takes so long that the loop must not make many in a row."""
 
 
 def source_of(message: Message) -> Source:
@@ -68,7 +70,8 @@ async def prepare(db: Database, settings: Settings, work: Work) -> Prepared:
         unsubscribe=unsubscribe_of(settings),
         keys=await asyncio.to_thread(read_keys, settings),
     )
-    return Prepared(compiled.sender, _composer(compiled, message, work.campaign_id, settings))
+    compose = _composer(compiled, message, work.campaign_id, settings)
+    return Prepared(compiled.sender, compose, takes_long=compiled.is_signed_slowly)
 
 
 def _composer(compiled: CompiledMessage, message: Message, campaign_id: int, settings: Settings) -> Compose:

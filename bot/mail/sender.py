@@ -34,6 +34,7 @@ from bot.mail.lanes import Lane
 from bot.mail.ledger import Ledger
 from bot.mail.preparing import prepare
 from bot.mail.shares import Shares
+from bot.mail.signed_job import SignedJob
 from bot.mail.transaction import Limits
 from bot.work_kinds import Duty, Kind
 from storage import changes, deliveries, sending, shards, workers
@@ -319,7 +320,7 @@ class Sender:
         except BotError as error:
             await endings.refuse(self.db, work, str(error))
             return None
-        job = Job(
+        job = (SignedJob if message.takes_long else Job)(
             db=self.db,
             ledger=self._ledger,
             worker=self.worker,

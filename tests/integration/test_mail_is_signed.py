@@ -1,6 +1,7 @@
 """Mail that Holdfast signs verifies as a relay took it; a key that is wrong or is for other mail is told before."""
 
 import asyncio
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,15 @@ from bot.demo.relays import Profile, Relay
 from bot.errors import SettingsError
 from bot.mail.dkim_keys import check_keys
 from bot.mail.sender import Sender
+from bot.mail.signed_job import AT_ONCE, SignedJob
 from bot.mail.worker import run_worker
 from bot.services.checking import Finding
 from bot.services.dkim_check import check_dkim
 from storage.db import Database
+from storage.deliveries import Row
 from storage.models import Campaign, CampaignState, Message
 from tests.dkim_world import BOTH, ED25519_PEM, RSA_PEM, holds, pem
-from tests.seeds import add_campaign, add_server, settings_for, state_of
+from tests.seeds import add_campaign, add_server, settings_for, state_of, wish
 
 SENDER = "Shop <news@shop.example>"
 KEYS = {
@@ -63,6 +66,50 @@ async def test_both_signatures_hold_after_transport(db: Database, database_url: 
     for body in bodies:
         assert holds(body, *BOTH) == [True, True]
         assert body.count(b"DKIM-Signature:") == 2
+
+
+@pytest.mark.parametrize(("name", "takes_turns"), [("rsa1", True), ("ed1", False)])
+async def test_signing_with_rsa_on_many_connections_lets_everything_else_in_between(
+    db: Database, database_url: str, tmp_path: Path, name: str, *, takes_turns: bool
+) -> None:
+    settings = settings_for(database_url, tmp_path, dkim={name: KEYS[name]}, unsubscribe_mailto="stop@shop.example")
+    made: Counter[int] = Counter()
+    turn = 0
+
+    async def count_turns() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    async with Relay() as relay:
+        campaign = await add_campaign(
+            db, await add_server(db, "primary", relay.port, max_connections=60), 400, state=CampaignState.SCHEDULED
+        )
+        await say(db, campaign, **MESSAGES[0])
+        sender = Sender(db, settings)
+        tasks = [asyncio.create_task(sender.run()), asyncio.create_task(count_turns())]
+        await wish(db, campaign, CampaignState.SENDING, CampaignState.SENDING)
+        async with asyncio.timeout(60):
+            while not sender._jobs:
+                await asyncio.sleep(0)
+            (job,) = sender._jobs.values()
+            compose = job.compose
+
+            def counted(row: Row, *, stuffed: bool) -> bytes:
+                made[turn] += 1
+                return compose(row, stuffed=stuffed)
+
+            job.compose = counted
+            while await state_of(db, campaign) != CampaignState.FINISHED:
+                await asyncio.sleep(0.02)
+        sender.stop()
+        await tasks[0]
+        tasks[1].cancel()
+        assert relay.count == 400
+    # What is counted as one turn may be the end of one and the beginning of the next.
+    assert (max(made.values()) <= 2 * AT_ONCE) is takes_turns
+    assert isinstance(job, SignedJob) is takes_turns
 
 
 async def test_a_campaign_is_paused_rather_than_sent_without_its_signature(
