@@ -22,11 +22,12 @@ from bot.mail.ledger import Ledger
 from bot.mail.pacing import Paces
 from bot.mail.parking import Parking
 from bot.mail.preparing import Compose
-from storage import deliveries, leases, shards
+from storage import leases, sendable, shards
 from storage.db import Database, Tx
-from storage.deliveries import Ending, Row
 from storage.errors import StorageError
 from storage.models import DeliveryStatus, Retry
+from storage.results import Ending
+from storage.sendable import Row
 from storage.sending import Work
 
 log = structlog.get_logger()
@@ -309,7 +310,7 @@ class Job:
         campaign_id, resend_id = self.key
         try:
             async with self.db.read() as tx:
-                rows = await deliveries.queued_among(tx, campaign_id, resend_id, list(numbers))
+                rows = await sendable.queued_among(tx, campaign_id, resend_id, list(numbers))
         except StorageError as error:
             log.warning("no rows can be read", reason=str(error))
             await asyncio.sleep(1)
@@ -339,8 +340,8 @@ class Job:
         campaign_id, resend_id = self.key
         if resend_id is None:
             up_to = last if self.work.up_to is None else min(last, self.work.up_to)
-            return await deliveries.queued(tx, campaign_id, after, self._portion, up_to)
-        return await deliveries.queued_again(tx, campaign_id, resend_id, self.work.wave, after, self._portion, last)
+            return await sendable.queued(tx, campaign_id, after, self._portion, up_to)
+        return await sendable.queued_again(tx, campaign_id, resend_id, self.work.wave, after, self._portion, last)
 
     @property
     def runs_out(self) -> bool:

@@ -22,8 +22,8 @@ from bot.mail.ledger import Ledger
 from bot.mail.pacing import Paces, is_too_much
 from bot.mail.replies import Judgement, Outcome, Stage, judge
 from bot.mail.transaction import Limits, Result
-from storage.deliveries import Ending
 from storage.models import Retry
+from storage.results import Ending
 from storage.sending import Carrier
 
 log = structlog.get_logger()

@@ -17,11 +17,11 @@ import structlog
 from bot.clock import now
 from bot.mail.fence import Fence
 from bot.mail.journal import Journal
-from storage import deliveries, leases, sending
+from storage import leases, results, sending, suppressions
 from storage.db import Database, Tx
-from storage.deliveries import Delivered, Ending
 from storage.errors import StorageError
 from storage.models import Evidence
+from storage.results import Delivered, Ending
 
 log = structlog.get_logger()
 
@@ -187,18 +187,18 @@ class Ledger:
 
     async def _write(self, tx: Tx, batch: _Batch) -> None:
         await self._stamp(tx, batch.lost_by_us)
-        await deliveries.write(tx, batch.endings)
+        await results.write(tx, batch.endings)
         for delivered in batch.delivered.values():
-            await deliveries.write_delivered(tx, delivered)
+            await results.write_delivered(tx, delivered)
         for reason in {reason for _, reason in batch.suppress}:
             keys = [key for key, why in batch.suppress if why == reason]
-            await deliveries.suppress(tx, keys, reason, now())
+            await suppressions.suppress(tx, keys, reason, now())
         await leases.end(tx, batch.ended_leases)
 
     async def _stamp(self, tx: Tx, lost: list[Ending]) -> None:
         if not lost:
             return
-        outages = await deliveries.open_outages(tx)
+        outages = await results.open_outages(tx)
         for ending in lost:
             if ending.server_id is not None:
                 ending.outage_id = outages.get(ending.server_id)

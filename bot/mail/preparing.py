@@ -17,8 +17,8 @@ from bot.mail.dkim_keys import read_keys
 from bot.mail.links import Links
 from storage import recipients, sending
 from storage.db import Database
-from storage.deliveries import Row
 from storage.models import Message
+from storage.sendable import Row
 from storage.sending import Work
 
 

@@ -20,10 +20,10 @@ import structlog
 from bot.clock import now
 from bot.mail.journal import InUseError, Journal, JournalError, Recorded, Recovery
 from bot.mail.replies import Outcome
-from storage import deliveries, leases, shards, timeline, workers
+from storage import deliveries, leases, results, sendable, shards, timeline, workers
 from storage.db import Database, Tx
-from storage.deliveries import Ending
 from storage.models import Campaign, DeliveryStatus, Lease, Retry
+from storage.results import Ending
 from storage.timeline import Entry
 
 log = structlog.get_logger()
@@ -101,7 +101,7 @@ async def give_up(db: Database, worker: str) -> Recovered:
 
 async def waiting(tx: Tx, lease: Lease) -> int:
     """How many deliveries of a lease have no result."""
-    return len(await deliveries.still_queued(tx, lease.campaign_id, lease.resend_id, lease.first_n, lease.last_n))
+    return len(await sendable.still_queued(tx, lease.campaign_id, lease.resend_id, lease.first_n, lease.last_n))
 
 
 async def _recover_one(db: Database, worker: str, recovery: Recovery | None, found: Recovered) -> None:
@@ -139,20 +139,22 @@ def _read_all(folder: Path) -> dict[str, Recovery]:
 
 
 async def _settle(tx: Tx, lease: Lease, recovery: Recovery | None, found: Recovered, untrusted: str) -> None:
-    queued = await deliveries.still_queued(tx, lease.campaign_id, lease.resend_id, lease.first_n, lease.last_n)
-    results = _results(lease, recovery, queued)
-    endings = [_replayed(result) for result in results.values()]
+    queued = await sendable.still_queued(tx, lease.campaign_id, lease.resend_id, lease.first_n, lease.last_n)
+    recorded = _results(lease, recovery, queued)
+    endings = [_replayed(result) for result in recorded.values()]
     found.replayed += len(endings)
     if recovery is not None and recovery.same_boot:
-        lost = {n for campaign, n in recovery.unknown if campaign == lease.campaign_id and n in queued} - results.keys()
+        lost = {
+            n for campaign, n in recovery.unknown if campaign == lease.campaign_id and n in queued
+        } - recorded.keys()
         why = _LOST
     else:
-        lost = queued - results.keys()
+        lost = queued - recorded.keys()
         why = untrusted
     endings += [_unknown(lease, n, why) for n in sorted(lost)]
     if lost:
         found.unknown.setdefault(lease.campaign_id, []).extend(sorted(lost))
-    await deliveries.write(tx, endings)
+    await results.write(tx, endings)
 
 
 def _results(lease: Lease, recovery: Recovery | None, queued: set[int]) -> dict[int, Recorded]:

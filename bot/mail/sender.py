@@ -37,7 +37,7 @@ from bot.mail.shares import Shares
 from bot.mail.signed_job import SignedJob
 from bot.mail.transaction import Limits
 from bot.work_kinds import Duty, Kind
-from storage import changes, deliveries, sending, shards, workers
+from storage import changes, sending, shards, suppressions, workers
 from storage.db import Database
 from storage.errors import StorageError
 from storage.models import Shard
@@ -165,7 +165,7 @@ class Sender:
             cut = await shards.waiting(tx)
             # A margin, because a suppression's own time is set before its transaction commits.
             since = self._seen_suppressions - timedelta(seconds=5)
-            fresh = await deliveries.suppressed_since(tx, since) if self._jobs else set()
+            fresh = await suppressions.suppressed_since(tx, since) if self._jobs else set()
         self._seen_suppressions = now()
         wanted = {(w.campaign_id, w.resend_id): w for w in work}
         for key in list(self._jobs):

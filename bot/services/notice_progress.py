@@ -13,7 +13,7 @@ from bot.config import Settings
 from bot.errors import SettingsError
 from bot.services.notice_rules import choose_server, get, mailing_of, tell
 from storage import deliveries as ledger
-from storage import notices, outages, sending
+from storage import notices, outages, results, sending
 from storage.db import Database, Tx
 from storage.models import Campaign, CampaignState, DeliveryStatus, Notice, NoticeState, WebhookCall
 
@@ -127,7 +127,7 @@ def _settled(call: WebhookCall | None) -> bool:
 async def _stuck(tx: Tx, mailing: Campaign, at: datetime) -> bool:
     """Its server cannot carry it and another server can."""
     carrier = (await sending.carriers(tx, at)).get(mailing.server_id)
-    hurt = carrier is None or not carrier.usable or mailing.server_id in await ledger.open_outages(tx)
+    hurt = carrier is None or not carrier.usable or mailing.server_id in await results.open_outages(tx)
     return hurt and await choose_server(tx, at) is not None
 
 

@@ -18,7 +18,7 @@ from bot.mail.preparing import unsubscribe_of
 from bot.services.names import complete
 from bot.services.outage_reading import pick
 from bot.services.words import joined, number
-from storage import campaigns, deliveries, messages, notices, outages, sending, servers, timeline
+from storage import campaigns, messages, notices, outages, results, sending, servers, timeline
 from storage.db import Tx
 from storage.models import Campaign, CampaignState, Health, Notice, NoticeState, Server, WebhookCall
 from storage.timeline import Entry
@@ -109,7 +109,7 @@ async def choose_server(tx: Tx, at: datetime) -> Server | None:
     The healthiest first, then the one with the least to do.
     """
     usable = {each.id for each in (await sending.carriers(tx, at)).values() if each.usable}
-    away = await deliveries.open_outages(tx)
+    away = await results.open_outages(tx)
     busy = await notices.busy(tx)
     fit = [
         server
@@ -126,7 +126,7 @@ async def need_server(tx: Tx, at: datetime) -> Server:
     server = await choose_server(tx, at)
     if server is not None:
         return server
-    away = await deliveries.open_outages(tx)
+    away = await results.open_outages(tx)
     windows = await servers.active_windows(tx, at)
     reasons = []
     for each in await servers.every(tx):

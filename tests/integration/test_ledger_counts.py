@@ -8,10 +8,10 @@ from sqlalchemy import Connection, func, literal_column, select, text, update
 
 from bot.clock import now
 from bot.mail.recovery import recover
-from storage import deliveries, leases, recipients
+from storage import deliveries, leases, recipients, results
 from storage.db import Database, alembic_config, head_revision
-from storage.deliveries import Ending
 from storage.models import Delivery, DeliveryStatus, LedgerCount
+from storage.results import Ending
 from tests.resend_world import JOAN, MARIA, World, world
 
 
@@ -40,7 +40,7 @@ async def check(db: Database) -> Counter[str]:
 async def write(db: Database, campaign: int, numbers: range, status: DeliveryStatus, *, attempted: bool = True) -> None:
     endings = [Ending(campaign, n, status, now(), server_id=1, attempted=attempted) for n in numbers]
     async with db.transaction() as tx:
-        await deliveries.write(tx, endings)
+        await results.write(tx, endings)
 
 
 async def test_they_follow_every_change_of_the_ledger(db: Database, tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ from bot.mail.worker import run_worker
 from bot.services.checking import Finding
 from bot.services.dkim_check import check_dkim
 from storage.db import Database
-from storage.deliveries import Row
 from storage.models import Campaign, CampaignState, Message
+from storage.sendable import Row
 from tests.dkim_world import BOTH, ED25519_PEM, RSA_PEM, holds, pem
 from tests.seeds import add_campaign, add_server, settings_for, state_of, wish
 

@@ -1,0 +1,105 @@
+"""Deliveries that may be sent now, read in batches, with Core. Whoever leases decides; this never does."""
+
+import json
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Select, Text, and_, func, select, type_coerce
+
+from storage.db import Tx
+from storage.models import Delivery, DeliveryStatus, Recipient, ResendItem, Suppression
+
+
+class Row(NamedTuple):
+    """One delivery that may be sent now, with what its message needs."""
+
+    n: int
+    email: str
+    email_key: str
+    fields: dict[str, Any]
+    suppressed: bool
+
+
+def _sendable() -> Select[Any]:
+    return (
+        select(
+            Delivery.n,
+            Recipient.email,
+            Recipient.email_key,
+            Recipient.fields,
+            Suppression.email_key.is_not(None).label("gone"),
+        )
+        .join(Recipient, and_(Recipient.campaign_id == Delivery.campaign_id, Recipient.n == Delivery.n))
+        .outerjoin(Suppression, Suppression.email_key == Recipient.email_key)
+        .where(Delivery.status == DeliveryStatus.QUEUED)
+        .order_by(Delivery.n)
+    )
+
+
+async def queued(tx: Tx, campaign_id: int, after: int, limit: int, up_to: int | None = None) -> list[Row]:
+    """The campaign's own deliveries that wait, in order, beyond number `after` and up to number `up_to`."""
+    wanted = _sendable().where(Delivery.campaign_id == campaign_id, Delivery.resend_id.is_(None), Delivery.n > after)
+    if up_to is not None:
+        wanted = wanted.where(Delivery.n <= up_to)
+    return await _rows(tx, wanted.limit(limit))
+
+
+async def queued_again(
+    tx: Tx, campaign_id: int, resend_id: int, wave: int, after: int, limit: int, up_to: int | None = None
+) -> list[Row]:
+    """The deliveries of a resend that wait in the waves up to `wave`, in order, beyond `after` and up to `up_to`."""
+    item = and_(
+        ResendItem.campaign_id == Delivery.campaign_id,
+        ResendItem.resend_id == resend_id,
+        ResendItem.n == Delivery.n,
+    )
+    wanted = (
+        _sendable()
+        .join(ResendItem, item)
+        .where(
+            ResendItem.campaign_id == campaign_id,
+            ResendItem.n > after,
+            ResendItem.wave <= wave,
+            Delivery.resend_id == resend_id,
+        )
+    )
+    if up_to is not None:
+        wanted = wanted.where(ResendItem.n <= up_to)
+    return await _rows(tx, wanted.limit(limit))
+
+
+async def queued_among(tx: Tx, campaign_id: int, resend_id: int | None, numbers: Sequence[int]) -> list[Row]:
+    """Those of some deliveries that still wait, in order: of the campaign itself, or of one of its resends."""
+    owner = Delivery.resend_id.is_(None) if resend_id is None else Delivery.resend_id == resend_id
+    return await _rows(
+        tx, _sendable().where(Delivery.campaign_id == campaign_id, owner, Delivery.n.in_(numbers)).limit(len(numbers))
+    )
+
+
+async def _rows(tx: Tx, wanted: Select[Any]) -> list[Row]:
+    """On SQLite as one JSON value, for the reason given at _FROM_JSON in results.py."""
+    if tx.get_bind().dialect.name != "sqlite":
+        return [Row(*row) for row in await tx.execute(wanted)]
+    found = wanted.subquery()
+    fields = func.json(type_coerce(found.c.fields, Text))
+    whole = func.json_group_array(func.json_array(found.c.n, found.c.email, found.c.email_key, fields, found.c.gone))
+    found_rows = await (await tx.connection()).scalar(select(whole))
+    # Most addresses are in lower case, so that their key is the same text: kept once.
+    return [
+        Row(n, email, email if email == key else key, values, gone)
+        for n, email, key, values, gone in json.loads(found_rows or "[]")
+    ]
+
+
+async def still_queued(tx: Tx, campaign_id: int, resend_id: int | None, first: int, last: int) -> set[int]:
+    """The numbers in a leased range that have no result in the ledger yet."""
+    owner = Delivery.resend_id.is_(None) if resend_id is None else Delivery.resend_id == resend_id
+    rows = await tx.scalars(
+        select(Delivery.n).where(
+            Delivery.campaign_id == campaign_id,
+            Delivery.n.between(first, last),
+            Delivery.status == DeliveryStatus.QUEUED,
+            owner,
+        )
+    )
+    return set(rows)
