@@ -13,7 +13,7 @@ import itertools
 import os
 import secrets
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -23,33 +23,26 @@ from bot.clock import now
 from bot.config import Settings
 from bot.errors import BotError
 from bot.mail import endings
-from bot.mail.endpoints import endpoint_of
 from bot.mail.engines import engine_for
 from bot.mail.fence import Fence
 from bot.mail.fleet import Fleet
 from bot.mail.jobs import Job, Key, Slice
 from bot.mail.journal import Journal
-from bot.mail.known_paces import KnownPaces
-from bot.mail.lanes import Lane
 from bot.mail.ledger import Ledger
+from bot.mail.open_lanes import SLOTS, OpenLanes
 from bot.mail.preparing import prepare
-from bot.mail.shares import Shares
 from bot.mail.signed_job import SignedJob
-from bot.mail.transaction import Limits
 from bot.work_kinds import Duty, Kind
 from storage import changes, sending, shards, suppressions, workers
 from storage.db import Database
 from storage.errors import StorageError
 from storage.models import Shard
-from storage.sending import Carrier, Work
+from storage.sending import Work
 
 log = structlog.get_logger()
 
 POLL = timedelta(milliseconds=50)
 POLL_CALM = timedelta(milliseconds=250)
-SLOTS = 1024
-"""Connections that one worker may hold over all servers."""
-_SETTLE_SECONDS = 10.0
 _CUT_AGAIN = 1.0
 _CUT_AGAIN_BOUNDED = 5.0
 """Seconds until it is looked again whether something can be cut, where nothing could."""
@@ -57,8 +50,6 @@ _CHOICE = 2
 """How many shards for each worker are looked at by several, so that they seldom want the same one."""
 _KEEP = timedelta(days=7)
 """How long the engine remembers what has ended."""
-_LINGER = 5.0
-"""Seconds for which a server without work here keeps this worker's part of its limits from the others."""
 
 
 def _name() -> str:
@@ -79,21 +70,16 @@ class Sender:
     def __post_init__(self) -> None:
         self._folder = self.settings.data_dir.resolve() / "journals"
         self._fleet = Fleet(self.db, self.settings, self.worker, self._folder)
-        self._shares = Shares(self.db, self.worker)
         kinds = [Kind("shard", self._carry, queued=False), *(duty.kind for duty in self.duties)]
         self._engine = engine_for(self.db, self.worker, kinds)
-        self._paces = KnownPaces(self.db, self.worker, self.settings.providers)
         self._jobs: dict[Key, Job] = {}
         self._arrived: dict[Key, list[Slice]] = {}
-        self._lanes: dict[int, Lane] = {}
-        self._free_slots = list(range(SLOTS))
         self._drops: dict[Key, asyncio.Task[None]] = {}
         self._cut_after: dict[Key, tuple[float, tuple[int, int | None]]] = {}
         self._taking: dict[Key, int] = {}
         self._begins = itertools.count()
         self._asking: set[asyncio.Task[None]] = set()
         self._forget_after = 0.0
-        self._used: dict[int, float] = {}
         self._seen_suppressions = now()
         self._stopping = asyncio.Event()
         self._look_now = asyncio.Event()
@@ -110,6 +96,7 @@ class Sender:
         path = self._folder / f"{self.worker}.journal"
         self._journal = await asyncio.to_thread(Journal.create, path, self.worker, slots=SLOTS)
         self._ledger = Ledger(self.db, self._journal, self._fleet.fence)
+        self._lanes = OpenLanes(self.db, self.settings, self._fleet, self._ledger, self._journal)
         await self._fleet.join(path)
         await self._engine.start()
         tasks = [asyncio.create_task(self._ledger.run()), asyncio.create_task(self._fleet.run(self._adopt))]
@@ -172,7 +159,7 @@ class Sender:
             if key not in wanted or wanted[key].stopping or self._jobs[key].stopped:
                 self._drops[key] = asyncio.create_task(self._drop(self._jobs.pop(key)))
         await self._turn_away(wanted)
-        await self._adjust_lanes(carriers)
+        await self._lanes.adjust(carriers, {job.work.server_id for job in self._jobs.values()})
         for key, item in wanted.items():
             if not self._settled(key):
                 continue  # its last job still has something in flight
@@ -185,7 +172,7 @@ class Sender:
             if cut.get(key) and not item.stopping and key not in self._taking:
                 await self._take_another(key)
         await self._end_done()
-        self._paces.keep()
+        self._lanes.keep_paces()
 
     def _settled(self, key: Key) -> bool:
         """Whether no earlier job of this key has anything in flight or leased."""
@@ -296,8 +283,7 @@ class Sender:
                 part.ended.set()
             if not job.slices:
                 del self._jobs[job.key]
-                for lane in self._lanes.values():
-                    lane.remove(job)
+                self._lanes.remove(job)
 
     # Jobs.
 
@@ -310,8 +296,8 @@ class Sender:
         job.slices += self._arrived.pop(key, [])
         job.work = work
         job.suppress(fresh)
-        self._assign(job)
-        job.refill(self._waker(work.server_id))
+        self._lanes.assign(job)
+        job.refill(self._lanes.waker(work.server_id))
 
     async def _open(self, key: Key, work: Work) -> Job | None:
         """A job for new work. Where the message cannot be compiled, it is paused and the team is told why."""
@@ -354,72 +340,18 @@ class Sender:
 
     async def _settle(self, job: Job) -> None:
         await job.stop()
-        lanes = list(self._lanes.values())
         settled = await job.wait_settled(self.settings.sending.settle_timeout)
         if not settled:
-            for lane in lanes:
-                lane.abort(job)
+            self._lanes.abort(job)
             await job.wait_settled(None)
-        for lane in lanes:
-            lane.remove(job)
-
-    def _assign(self, job: Job) -> None:
-        for server_id, lane in self._lanes.items():
-            if server_id == job.work.server_id:
-                lane.add(job)
-            else:
-                lane.remove(job)
-
-    def _waker(self, server_id: int) -> Callable[[], None]:
-        lane = self._lanes.get(server_id)
-        return lane.wake if lane is not None else _nobody
-
-    # Lanes.
-
-    async def _adjust_lanes(self, carriers: dict[int, Carrier]) -> None:
-        clock = Fence.clock()
-        needed = {job.work.server_id for job in self._jobs.values()}
-        self._used |= dict.fromkeys(needed, clock)
-        await self._shares.renew(carriers, needed, self._lanes)
-        mine = self._shares.cut(carriers)
-        for server_id, lane in list(self._lanes.items()):
-            lane.check()
-            carrier = mine.get(server_id)
-            idle = self._fleet.others and clock - self._used.get(server_id, 0.0) > _LINGER
-            if carrier is None or not lane.same_place(carrier) or idle:
-                await self._close_lane(server_id)
-            else:
-                lane.update(carrier)
-        for server_id in needed - self._lanes.keys():
-            self._lanes[server_id] = await self._open_lane(mine[server_id])
-
-    async def _open_lane(self, carrier: Carrier) -> Lane:
-        sending_settings = self.settings.sending
-        command = timedelta(seconds=sending_settings.command_timeout)
-        limits = Limits(
-            greeting=command,
-            ehlo=command,
-            mail=command,
-            rcpt=command,
-            data=command,
-            dot=timedelta(seconds=sending_settings.dot_timeout),
-        )
-        endpoint = await asyncio.to_thread(endpoint_of, carrier, self.settings)
-        paces = await self._paces.open(carrier.id)
-        return Lane(carrier, endpoint, self.settings, self._ledger, self._journal, self._free_slots, limits, paces)
-
-    async def _close_lane(self, server_id: int) -> None:
-        await self._lanes.pop(server_id).close(_SETTLE_SECONDS)
-        await self._paces.close(server_id)
-        await self._shares.give_up(server_id)
+        self._lanes.remove(job)
 
     # The end.
 
     async def _wind_down(self, tasks: list[asyncio.Task[None]]) -> None:
         """Settle what is in flight, write it, and leave no lease, no shard and no journal behind."""
         await asyncio.gather(*(self._settle(job) for job in self._jobs.values()), *self._drops.values())
-        for server_id in list(self._lanes):
-            await self._close_lane(server_id)
+        await self._lanes.close()
         for task in self._asking:
             task.cancel()
         await asyncio.gather(*self._asking, return_exceptions=True)
@@ -435,10 +367,6 @@ class Sender:
         path = self._journal.path
         self._journal.close()
         Journal.discard(path)
-
-
-def _nobody() -> None:
-    """There is no lane to wake."""
 
 
 def _none_since(_moment: datetime) -> int:
