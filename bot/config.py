@@ -52,6 +52,10 @@ class ServerSettings(_Section):
     """The name of the server that takes over."""
     max_connections: int = Field(default=10, ge=1, le=1000)
     rate_per_second: int | None = Field(default=None, ge=1)
+    pool: str | None = None
+    """Servers that name the same pool share the mail of all of them."""
+    weight: int = Field(default=1, ge=0, le=1000)
+    """How much of its pool's mail it takes, compared with the others. 0: nothing while another one can."""
     ca_file: Path | None = None
     """Trusted certificates in PEM, for a server with a private authority."""
 
@@ -145,6 +149,12 @@ class OutageSettings(_Section):
     critical_from: int = Field(default=100_000, ge=1)
     """Recipients of the campaigns that it stops, from which on an outage opens as critical."""
     remind_after: RemindSettings = RemindSettings()
+    return_to_primary: Literal["ask", "auto"] = "ask"
+    """Whether a server that failed over by policy is restored by a person, or by itself once it is well."""
+    return_after: Annotated[timedelta, BeforeValidator(_seconds)] = timedelta(minutes=10)
+    """With auto: for how long it must have been up without interruption."""
+    return_over: Annotated[timedelta, BeforeValidator(_seconds)] = timedelta(minutes=10)
+    """For how long its part of its own mail grows, whoever restored it. 0: all at once."""
 
 
 class ProbeSettings(_Section):

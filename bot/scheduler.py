@@ -54,6 +54,7 @@ class Scheduler:
             Job("reports of deliveries", timedelta(seconds=10), services.reconciling.tick),
             Job("pages", timedelta(seconds=10), services.pager.tick),
             Job("reminders", timedelta(seconds=10), services.reminders.tick),
+            Job("returns of servers", timedelta(seconds=10), services.returns.tick),
             Job("maintenance", timedelta(seconds=30), self._maintain),
             Job("old requests", timedelta(days=1), self._forget_requests),
             Job("old evidence", timedelta(days=1), self._forget_evidence),

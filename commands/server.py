@@ -34,7 +34,8 @@ async def _drain(services: Services, call: Call, words: Words) -> View:
 
 
 async def _restore(services: Services, call: Call, words: Words) -> View:
-    result = await services.servers.restore(call.actor, _only_name(words))
+    name, whole = _name_and_whole(words)
+    result = await services.servers.restore(call.actor, name, whole=whole)
     return await done(services, call.actor, result.text, result.undo)
 
 
@@ -55,7 +56,8 @@ async def _plan_drain(services: Services, call: Call, words: Words) -> Plan:
 
 
 async def _plan_restore(services: Services, call: Call, words: Words) -> Plan:
-    return await services.plans.servers.restore(call.actor, _only_name(words))
+    name, whole = _name_and_whole(words)
+    return await services.plans.servers.restore(call.actor, name, whole=whole)
 
 
 async def _plan_failover(services: Services, call: Call, words: Words) -> Plan:
@@ -66,6 +68,12 @@ def _only_name(words: Words) -> str:
     name = words.word(_WHICH)
     words.end()
     return name
+
+
+def _name_and_whole(words: Words) -> tuple[str, bool]:
+    name, how = words.word(_WHICH), words.take("whole")
+    words.end()
+    return name, how is not None
 
 
 def _name_and_backup(words: Words) -> tuple[str, str | None]:
@@ -97,7 +105,7 @@ COMMAND = Command(
             form=adding.open_form,
         ),
         Verb("drain", "NAME", "send nothing through it any more", _drain, _plan_drain, asks=always),
-        Verb("restore", "NAME", "undo drain and failover", _restore, _plan_restore),
+        Verb("restore", "NAME [whole]", "undo drain and failover, slowly or at once", _restore, _plan_restore),
         Verb(
             "failover",
             "NAME [BACKUP]",

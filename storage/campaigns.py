@@ -4,8 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
-from sqlalchemy.orm import aliased
+from sqlalchemy import ColumnElement, and_, delete, or_, select, update
 
 from storage.db import Tx
 from storage.models import (
@@ -18,6 +17,7 @@ from storage.models import (
     Server,
 )
 from storage.upserts import insert_into
+from storage.ways import Ways
 
 MAILING = "campaign"
 """The kind of what people import; `notice` is the mailing of a notice."""
@@ -27,15 +27,26 @@ GIVEN_UP = "given_up"
 """The kind of an import that failed and is being deleted."""
 
 LIVE = (CampaignState.SCHEDULED, CampaignState.SENDING, CampaignState.PAUSING, CampaignState.PAUSED)
-_carrier_id: ColumnElement[int] = func.coalesce(Server.failover_to_id, Server.id)
 
 
 class Placed(NamedTuple):
-    """A campaign, the server it belongs to and the one that carries it now; they differ after a failover."""
+    """A campaign, the server it belongs to and the one that stands in for it; they differ after a failover."""
 
     campaign: Campaign
     server: Server
     carrier: Server
+    carriers: tuple[Server, ...] = ()
+    """All that carry it now, by name, where that is not `carrier` alone: a pool, or a server that returns."""
+
+    @property
+    def through(self) -> tuple[Server, ...]:
+        """The servers that carry it now. Never none."""
+        return self.carriers or (self.carrier,)
+
+    @property
+    def pool(self) -> str | None:
+        """The pool through which it goes, where it goes through several servers of one."""
+        return self.server.pool if len(self.carriers) > 1 else None
 
 
 async def get(tx: Tx, campaign_id: int) -> Campaign | None:
@@ -57,53 +68,91 @@ async def names_of(tx: Tx, campaign_ids: Iterable[int]) -> dict[int, str]:
     return {row.id: row.name for row in rows}
 
 
-async def placed(tx: Tx, *conditions: ColumnElement[bool], lock_servers: bool = False) -> list[Placed]:
-    """Campaigns that people imported, with their servers, newest first.
+async def placed(tx: Tx, at: datetime, *conditions: ColumnElement[bool], lock_servers: bool = False) -> list[Placed]:
+    """Campaigns that people imported, with the servers that carry them at that moment, newest first.
 
     `lock_servers` (PostgreSQL) keeps the servers' health and failover as they are until the transaction ends.
     """
-    carrier = aliased(Server)
     query = (
-        select(Campaign, Server, carrier)
-        .join(Server, Server.id == Campaign.server_id)
-        .join(carrier, carrier.id == _carrier_id)
+        select(Campaign)
         .where(Campaign.kind == MAILING, *conditions)
         .order_by(Campaign.id.desc())
         .execution_options(populate_existing=True)
     )
     if lock_servers:
-        query = query.with_for_update(read=True, of=(Server, carrier))
-    return [Placed(*row) for row in await tx.execute(query)]
+        # In one order, whoever locks: of a pool all servers count, and two of them may be looked at at once.
+        own = (await tx.scalars(query.with_only_columns(Campaign.server_id))).all()
+        ways = await Ways.read(tx, at)
+        ids = {each.id for server_id in own for each in (*ways.fellows(server_id), *ways.carriers(server_id))}
+        locked = select(Server.id).where(Server.id.in_(ids)).order_by(Server.id)
+        await tx.execute(locked.with_for_update(read=True))
+    found = (await tx.scalars(query)).all()
+    ways = await Ways.read(tx, at)
+    return [_placed(campaign, ways) for campaign in found]
 
 
-async def placed_by_id(tx: Tx, campaign_ids: Iterable[int], *, lock_servers: bool = False) -> list[Placed]:
-    return await placed(tx, Campaign.id.in_(list(campaign_ids)), lock_servers=lock_servers)
+def _placed(campaign: Campaign, ways: Ways) -> Placed:
+    server, carriers = ways.servers[campaign.server_id], ways.carriers(campaign.server_id)
+    carrier = ways.stand_in(server)
+    return Placed(campaign, server, carrier, carriers if carriers != (carrier,) else ())
 
 
-async def placed_by_name(tx: Tx, name: str, *, lock_servers: bool = False) -> Placed | None:
-    found = await placed(tx, Campaign.name == name, lock_servers=lock_servers)
+async def placed_by_id(
+    tx: Tx, campaign_ids: Iterable[int], at: datetime, *, lock_servers: bool = False
+) -> list[Placed]:
+    return await placed(tx, at, Campaign.id.in_(list(campaign_ids)), lock_servers=lock_servers)
+
+
+async def placed_by_name(tx: Tx, name: str, at: datetime, *, lock_servers: bool = False) -> Placed | None:
+    found = await placed(tx, at, Campaign.name == name, lock_servers=lock_servers)
     return found[0] if found else None
 
 
-async def in_states(tx: Tx, states: Iterable[CampaignState], *, lock_servers: bool = False) -> list[Placed]:
-    return await placed(tx, Campaign.state.in_(list(states)), lock_servers=lock_servers)
+async def in_states(
+    tx: Tx, states: Iterable[CampaignState], at: datetime, *, lock_servers: bool = False
+) -> list[Placed]:
+    return await placed(tx, at, Campaign.state.in_(list(states)), lock_servers=lock_servers)
 
 
-async def sending_through(tx: Tx, server_id: int) -> list[Campaign]:
-    """Campaigns in state sending that this server carries now."""
-    return await _carried(tx, server_id, (CampaignState.SENDING,))
+async def sending_through(tx: Tx, server_id: int, at: datetime) -> list[Campaign]:
+    """Campaigns in state sending that this server carries now, alone or with others."""
+    ways = await Ways.read(tx, at)
+    return await _of(tx, ways.carried_by(server_id), (CampaignState.SENDING,))
 
 
-async def live_through(tx: Tx, server_id: int) -> list[Campaign]:
-    """Campaigns that are not at their end and that this server carries now."""
-    return await _carried(tx, server_id, LIVE)
+async def sending_only_through(tx: Tx, server_id: int, at: datetime) -> list[Campaign]:
+    """Campaigns in state sending that have no other way than this server."""
+    return await _only_through(tx, server_id, at, (CampaignState.SENDING,))
 
 
-async def _carried(tx: Tx, server_id: int, states: Iterable[CampaignState]) -> list[Campaign]:
+async def live_only_through(tx: Tx, server_id: int, at: datetime) -> list[Campaign]:
+    """Campaigns that are not at their end and that have no other way than this server."""
+    return await _only_through(tx, server_id, at, LIVE)
+
+
+async def _only_through(tx: Tx, server_id: int, at: datetime, states: Iterable[CampaignState]) -> list[Campaign]:
+    ways = (await Ways.read(tx, at)).without(server_id)
+    return await _of(tx, ways.carried_by(server_id), states)
+
+
+async def going_on_without(tx: Tx, server_id: int, at: datetime) -> list[Placed]:
+    """Campaigns in state sending that this server would carry too, and that go on through others without it."""
+    ways = (await Ways.read(tx, at)).without(server_id)
+    own = set(ways.claimed_by(server_id)) - set(ways.carried_by(server_id))
+    return [_placed(each, ways) for each in await _of(tx, own, (CampaignState.SENDING,))]
+
+
+async def live_through(tx: Tx, server_id: int, at: datetime) -> list[Campaign]:
+    """Campaigns that are not at their end and that this server carries now, alone or with others."""
+    ways = await Ways.read(tx, at)
+    return await _of(tx, ways.carried_by(server_id), LIVE)
+
+
+async def _of(tx: Tx, server_ids: Iterable[int], states: Iterable[CampaignState]) -> list[Campaign]:
+    """Campaigns of these servers in these states, by name."""
     rows = await tx.scalars(
         select(Campaign)
-        .join(Server, Server.id == Campaign.server_id)
-        .where(Campaign.kind == MAILING, Campaign.state.in_(list(states)), _carrier_id == server_id)
+        .where(Campaign.kind == MAILING, Campaign.state.in_(list(states)), Campaign.server_id.in_(list(server_ids)))
         .order_by(Campaign.name)
         .execution_options(populate_existing=True)
     )
@@ -112,27 +161,21 @@ async def _carried(tx: Tx, server_id: int, states: Iterable[CampaignState]) -> l
 
 async def live_of(tx: Tx, server_ids: Iterable[int]) -> list[Campaign]:
     """Campaigns of these servers that are not at their end, whoever carries them, by name."""
-    rows = await tx.scalars(
-        select(Campaign)
-        .where(Campaign.kind == MAILING, Campaign.state.in_(list(LIVE)), Campaign.server_id.in_(list(server_ids)))
-        .order_by(Campaign.name)
-        .execution_options(populate_existing=True)
-    )
-    return list(rows)
+    return await _of(tx, server_ids, LIVE)
 
 
-async def names_by_carrier(tx: Tx) -> dict[int, list[str]]:
+async def names_by_carrier(tx: Tx, at: datetime) -> dict[int, list[str]]:
     """Which live campaigns each server carries now: server id -> names, in order."""
+    ways = await Ways.read(tx, at)
     rows = await tx.execute(
-        select(_carrier_id, Campaign.name)
-        .select_from(Campaign)
-        .join(Server, Server.id == Campaign.server_id)
+        select(Campaign.server_id, Campaign.name)
         .where(Campaign.kind == MAILING, Campaign.state.in_(list(LIVE)))
         .order_by(Campaign.name)
     )
     result: dict[int, list[str]] = {}
     for server_id, name in rows:
-        result.setdefault(server_id, []).append(name)
+        for way in ways.of(server_id):
+            result.setdefault(way.server_id, []).append(name)
     return result
 
 

@@ -31,7 +31,8 @@ SELECT 'resend', CAST(id AS TEXT), state, CAST(wave AS TEXT) FROM resends WHERE 
 UNION ALL
 SELECT 'server', CAST(id AS TEXT), health, coalesce(CAST(drained_at AS TEXT), '') || ' '
        || coalesce(CAST(failover_to_id AS TEXT), '') || ' ' || CAST(max_connections AS TEXT) || ' '
-       || coalesce(CAST(rate_per_second AS TEXT), '') FROM servers
+       || coalesce(CAST(rate_per_second AS TEXT), '') || ' ' || coalesce(pool, '') || ' ' || CAST(weight AS TEXT) || ' '
+       || coalesce(CAST(returning_since AS TEXT), '') FROM servers
 UNION ALL
 SELECT 'suppression', '', coalesce(CAST(max(at) AS TEXT), ''), '' FROM suppressions
 """

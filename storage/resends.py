@@ -42,6 +42,7 @@ from storage.models import (
     Suppression,
 )
 from storage.servers import active_windows
+from storage.ways import Ways
 
 RUNNING = (ResendState.SENDING, ResendState.PAUSING, ResendState.PAUSED)
 """A resend in one of these owns its items: no other resend may take them."""
@@ -53,7 +54,6 @@ EVERY_WAVE = 9
 
 _BATCH = 10_000
 _ONE_AT_A_TIME = 0x52657364  # "Resd": the advisory lock of `alone`
-_FAILOVER_HOPS = 5
 _LISTED = 1_000
 _ASIDE = (DeliveryStatus.QUEUED, DeliveryStatus.SUPPRESSED, DeliveryStatus.EXPIRED)
 
@@ -78,7 +78,7 @@ class Tally(NamedTuple):
 
 
 class Placed(NamedTuple):
-    """A campaign, its own server and the one that carries it now, failover followed."""
+    """A campaign, its own server and one that carries it now; a pool makes several of one campaign."""
 
     campaign: Campaign
     server: Server
@@ -361,21 +361,11 @@ async def statuses(tx: Tx, resend_id: int) -> Counter[str]:
 
 async def placed(tx: Tx, campaign_ids: Iterable[int], at: datetime) -> list[Placed]:
     """The campaigns, of whatever kind, with the servers that carry them at this moment; in order of their names."""
-    servers = {server.id: server for server in await tx.scalars(select(Server))}
+    ways = await Ways.read(tx, at)
     away = await active_windows(tx, at)
     query = select(Campaign).where(Campaign.id.in_(list(campaign_ids))).order_by(Campaign.name)
-    found = []
-    for campaign in await tx.scalars(query.execution_options(populate_existing=True)):
-        carrier = _carrier(servers, campaign.server_id)
-        found.append(Placed(campaign, servers[campaign.server_id], carrier, carrier.id in away))
-    return found
-
-
-def _carrier(servers: dict[int, Server], server_id: int) -> Server:
-    """The sender follows a chain of failovers as far; so does this."""
-    server = servers[server_id]
-    for _ in range(_FAILOVER_HOPS):
-        if server.failover_to_id is None:
-            break
-        server = servers[server.failover_to_id]
-    return server
+    return [
+        Placed(campaign, ways.servers[campaign.server_id], carrier, carrier.id in away)
+        for campaign in await tx.scalars(query.execution_options(populate_existing=True))
+        for carrier in ways.carriers(campaign.server_id)
+    ]

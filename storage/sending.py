@@ -15,17 +15,13 @@ from storage.models import (
     Evidence,
     Health,
     Hold,
-    Maintenance,
-    MaintenanceState,
     Message,
     Resend,
     ResendItem,
     ResendState,
-    Server,
 )
 from storage.resends import EVERY_WAVE
-
-_FAILOVER_HOPS = 5
+from storage.ways import Way, Ways
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +33,8 @@ class Work:
     name: str
     stopping: bool
     wished_at: datetime | None
-    server_id: int
-    """The server that carries it now, failover followed."""
+    ways: tuple[Way, ...]
+    """The servers that carry it now, the heaviest first."""
     wave: int
     expires_at: datetime | None
     up_to: int | None = None
@@ -59,35 +55,32 @@ class Carrier:
     max_connections: int
     rate_per_second: float | None
     usable: bool
+    down: bool = False
+    """The monitor found it down: what it has not answered by now, it will hardly answer."""
 
 
 async def carriers(tx: Tx, now: datetime) -> dict[int, Carrier]:
-    servers = (await tx.scalars(select(Server))).all()
-    away = set(
-        await tx.scalars(
-            select(Maintenance.server_id).where(
-                Maintenance.state.in_([MaintenanceState.SCHEDULED, MaintenanceState.ACTIVE]),
-                Maintenance.starts_at <= now,
-                Maintenance.ends_at > now,
-            )
-        )
-    )
+    return carriers_of(await Ways.read(tx, now))
+
+
+def carriers_of(ways: Ways) -> dict[int, Carrier]:
     return {
-        s.id: Carrier(
-            id=s.id,
-            name=s.name,
-            host=s.host,
-            port=s.port,
-            tls=s.tls,
-            max_connections=s.max_connections,
-            rate_per_second=s.rate_per_second,
-            usable=s.health != Health.DOWN and s.drained_at is None and s.id not in away,
+        server.id: Carrier(
+            id=server.id,
+            name=server.name,
+            host=server.host,
+            port=server.port,
+            tls=server.tls,
+            max_connections=server.max_connections,
+            rate_per_second=server.rate_per_second,
+            usable=ways.usable(server),
+            down=server.health == Health.DOWN,
         )
-        for s in servers
+        for server in ways.servers.values()
     }
 
 
-async def work(tx: Tx) -> list[Work]:
+async def work(tx: Tx, ways: Ways) -> list[Work]:
     """All that is sending or has to stop, oldest first."""
     campaigns = (
         await tx.scalars(
@@ -103,7 +96,6 @@ async def work(tx: Tx) -> list[Work]:
     ).all()
     if not campaigns and not resends:
         return []
-    detours = await _detours(tx)
     found = [
         Work(
             campaign_id=c.id,
@@ -111,7 +103,7 @@ async def work(tx: Tx) -> list[Work]:
             name=c.name,
             stopping=c.state == CampaignState.PAUSING,
             wished_at=c.wished_at,
-            server_id=_follow(detours, c.server_id),
+            ways=ways.of(c.server_id),
             wave=0,
             expires_at=c.expires_at,
             up_to=c.ramp_to_n,
@@ -128,7 +120,7 @@ async def work(tx: Tx) -> list[Work]:
                 name=c.name,
                 stopping=resend.state == ResendState.PAUSING,
                 wished_at=resend.wished_at,
-                server_id=_follow(detours, c.server_id),
+                ways=ways.of(c.server_id),
                 wave=resend.wave,
                 expires_at=c.expires_at,
                 bounded=resend.ramped and resend.wave < EVERY_WAVE,
@@ -136,19 +128,6 @@ async def work(tx: Tx) -> list[Work]:
             for c in parts
         ]
     return found
-
-
-async def _detours(tx: Tx) -> dict[int, int]:
-    rows = await tx.execute(select(Server.id, Server.failover_to_id).where(Server.failover_to_id.is_not(None)))
-    return {server: backup for server, backup in rows if backup is not None}
-
-
-def _follow(detours: dict[int, int], server_id: int) -> int:
-    for _ in range(_FAILOVER_HOPS):
-        if server_id not in detours:
-            break
-        server_id = detours[server_id]
-    return server_id
 
 
 async def message(tx: Tx, campaign_id: int) -> Message:

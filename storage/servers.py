@@ -56,6 +56,9 @@ async def ways_of(tx: Tx, server_ids: Iterable[int]) -> dict[int, dict[str, Any]
             Server.failover_to_id,
             Server.failover_at,
             Server.failover_by,
+            Server.returning_from_id,
+            Server.returning_since,
+            Server.returning_until,
             Server.drained_at,
             Server.drained_by,
         ).where(Server.id.in_(list(server_ids)))
@@ -66,6 +69,35 @@ async def ways_of(tx: Tx, server_ids: Iterable[int]) -> dict[int, dict[str, Any]
 async def carried_by(tx: Tx, server_id: int) -> list[Server]:
     """The servers whose campaigns this one carries for them."""
     return list(await tx.scalars(select(Server).where(Server.failover_to_id == server_id).order_by(Server.name)))
+
+
+async def fellows(tx: Tx, server_ids: Iterable[int]) -> list[int]:
+    """These servers and all that are in a pool with one of them, whose mail is theirs too."""
+    ids = list(server_ids)
+    pools = select(Server.pool).where(Server.id.in_(ids), Server.pool.is_not(None))
+    return list(await tx.scalars(select(Server.id).where(Server.id.in_(ids) | Server.pool.in_(pools))))
+
+
+async def returning(tx: Tx) -> list[Server]:
+    """The servers that grow back into their work, and those whose time for that is over and was not told yet."""
+    query = select(Server).where(Server.returning_since.is_not(None)).order_by(Server.id)
+    return list(await tx.scalars(query.execution_options(populate_existing=True)))
+
+
+async def failed_over(tx: Tx) -> list[Server]:
+    query = select(Server).where(Server.failover_to_id.is_not(None)).order_by(Server.id)
+    return list(await tx.scalars(query.execution_options(populate_existing=True)))
+
+
+async def last_outage_of(tx: Tx, server_id: int) -> Outage | None:
+    """The newest one on the server, whether or not it is over."""
+    return await tx.scalar(
+        select(Outage)
+        .join(OutageServer, OutageServer.outage_id == Outage.id)
+        .where(OutageServer.server_id == server_id)
+        .order_by(Outage.id.desc())
+        .limit(1)
+    )
 
 
 async def active_windows(tx: Tx, at: datetime) -> dict[int, Maintenance]:

@@ -32,6 +32,7 @@ from bot.services.reminders import Reminders
 from bot.services.resend_plans import ResendPlans
 from bot.services.resends import Resends
 from bot.services.server_plans import ServerPlans
+from bot.services.server_returns import Returns
 from bot.services.servers import Servers
 from bot.services.status import Status
 from bot.services.undoing import Undoing
@@ -65,6 +66,7 @@ class Services:
     campaigns: Campaigns
     importing: Importing
     servers: Servers
+    returns: Returns
     outages: Outages
     reminders: Reminders
     approvals: Approvals
@@ -107,6 +109,7 @@ def build(db: Database, settings: Settings) -> Services:
         campaigns=campaigns,
         importing=Importing(db, settings, access),
         servers=servers,
+        returns=Returns(db, settings.outages, servers),
         outages=outages,
         reminders=Reminders(db, settings, access),
         approvals=approvals,
@@ -125,7 +128,7 @@ def build(db: Database, settings: Settings) -> Services:
         pager=Pager(db, settings),
         plans=Plans(
             campaigns=CampaignPlans(db, settings, access),
-            servers=ServerPlans(db, access, servers),
+            servers=ServerPlans(db, settings.outages, access, servers),
             outages=OutagePlans(db, settings.outages, access, servers),
             resends=ResendPlans(db, settings, access, approvals),
             notices=NoticePlans(db, settings, access, approvals),

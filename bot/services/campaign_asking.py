@@ -12,6 +12,7 @@ from email.parser import BytesHeaderParser
 from typing import Literal, cast
 
 from bot.access import Access, Actor
+from bot.clock import now
 from bot.config import Settings
 from bot.errors import NotFoundError, WrongStateError
 from bot.services import ramp_steps
@@ -194,7 +195,7 @@ class CampaignAsking:
 
     async def seen(self, tx: Tx, approval: Approval) -> AskStatus | None:
         """As `status`, without a look at the ledger; None when there is no such campaign (any more)."""
-        found = await campaigns.placed_by_id(tx, [approval.subject_id])
+        found = await campaigns.placed_by_id(tx, [approval.subject_id], now())
         if not found:
             return None
         return AskStatus(

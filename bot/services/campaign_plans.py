@@ -13,6 +13,7 @@ from bot.services.campaign_results import check
 from bot.services.plans import Plan, campaigns_text, load, named, to_go, which
 from bot.services.ramp_shapes import plain
 from bot.services.ramping import sizes
+from bot.services.server_results import by_way_of
 from bot.services.words import number
 from storage.campaigns import Placed
 from storage.db import Database, Tx
@@ -39,7 +40,7 @@ class CampaignPlans:
             if self._asking.is_needed(placed.campaign):
                 return await self._ask(tx, actor, "start", placed, stages)
             name = placed.campaign.name
-            does, facts = await _start(tx, placed), [await load(tx, placed.carrier), *stages]
+            does, facts = await _start(tx, placed), [*await _loads(tx, placed, now()), *stages]
         return Plan("campaign.start", f"begin to {does}", facts, named([name]), _rest_stops(name))
 
     async def _stages(self, tx: Tx, placed: Placed, ramp: bool | None) -> list[str]:
@@ -57,7 +58,7 @@ class CampaignPlans:
         name = placed.campaign.name
         does, facts = f"cancel {name} for good", [await _would_not_get_it(tx, placed)]
         if deed == "start":
-            does, facts = await _start(tx, placed), [await load(tx, placed.carrier), *more]
+            does, facts = await _start(tx, placed), [*await _loads(tx, placed, now()), *more]
         else:
             facts.append(f"To stop it meanwhile: /campaign pause {name}")
         facts += _instead_of(wanted.before, now())
@@ -69,12 +70,12 @@ class CampaignPlans:
         self._access.require(actor, "campaign.approve")
         at = now()
         async with self._db.read() as tx:
-            placed = await targets.find(tx, word)
+            placed = await targets.find(tx, word, now())
             question = await self._asking.to_settle(tx, actor, placed, at, approve=True)
             name, facts = placed.campaign.name, [f"Asked for by {question.requested_by}."]
             if deed_of(question) == "start":
                 await targets.check_start(tx, placed, at)
-                does, facts = await _start(tx, placed), [*facts, await load(tx, placed.carrier)]
+                does, facts = await _start(tx, placed), [*facts, *await _loads(tx, placed, now())]
                 return Plan("campaign.approve", f"approve it and {does}", facts, named([name]), _rest_stops(name))
             check("cancel", placed.campaign, at)
             facts = [*facts, await _would_not_get_it(tx, placed), *_elsewhere(placed.campaign.state)]
@@ -82,7 +83,7 @@ class CampaignPlans:
 
     async def reject(self, actor: Actor, word: str) -> Plan:
         async with self._db.read() as tx:
-            placed = await targets.find(tx, word)
+            placed = await targets.find(tx, word, now())
             question = await self._asking.to_settle(tx, actor, placed, now(), approve=False)
         name, deed = placed.campaign.name, deed_of(question)
         does = f"take back your wish to {deed} {name}"
@@ -131,7 +132,11 @@ class CampaignPlans:
 
 async def _start(tx: Tx, placed: Placed) -> str:
     waiting = number(await to_go(tx, [placed.campaign.id]), "recipient")
-    return f"send {placed.campaign.name} to {waiting} through {placed.carrier.name}"
+    return f"send {placed.campaign.name} to {waiting} through {by_way_of(placed)}"
+
+
+async def _loads(tx: Tx, placed: Placed, at: datetime) -> list[str]:
+    return [await load(tx, server, at) for server in placed.through]
 
 
 def _rest_stops(name: str) -> str:
@@ -154,7 +159,7 @@ async def _facts(tx: Tx, found: Sequence[Placed]) -> list[str]:
     if not found:
         return []
     waiting = number(await to_go(tx, [each.campaign.id for each in found]), "recipient")
-    through = sorted({each.carrier.name for each in found})
+    through = sorted({server.name for each in found for server in each.through})
     said = f"{waiting} still to go, through {' and '.join(through) if len(through) < 3 else f'{len(through)} servers'}."
     return [said, *which(_names(found))]
 

@@ -33,6 +33,8 @@ class CampaignRow:
     carrier: str
     recipients: int
     counts: dict[str, int]
+    pool: str | None = None
+    """Where several servers of one pool carry it."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,8 @@ class CampaignStatus:
     at: datetime | None = None
     slowed: Sequence[SlowedProvider] = ()
     """The receiving providers that put off what goes through its server; only while it is being sent."""
+    through: str | None = None
+    """The servers that carry it now, where that is not `carrier` alone: `relay-a and relay-b (pool marketing)`."""
 
     @property
     def to_go(self) -> int:

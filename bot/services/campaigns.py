@@ -30,6 +30,7 @@ from bot.services.campaign_results import (
 )
 from bot.services.provider_paces import slowed
 from bot.services.ramp_shapes import status_of
+from bot.services.server_results import by_way_of
 from bot.services.undo_notes import keep
 from bot.services.words import few, joined
 from storage import campaigns, deliveries, timeline, workers
@@ -57,12 +58,12 @@ class Campaigns:
     async def find(self, word: str) -> Campaign:
         """The campaign that is meant. Raises NotFoundError that names the near ones."""
         async with self._db.read() as tx:
-            return (await targets.find(tx, word)).campaign
+            return (await targets.find(tx, word, now())).campaign
 
     async def status(self, word: str) -> CampaignStatus:
         at = now()
         async with self._db.read() as tx:
-            placed = await targets.find(tx, word)
+            placed = await targets.find(tx, word, at)
             campaign = placed.campaign
             counts = await deliveries.counts(tx, campaign.id)
             rate = await deliveries.rate_per_minute(tx, [campaign.id], at)
@@ -77,6 +78,7 @@ class Campaigns:
             campaign=campaign,
             server=placed.server,
             carrier=placed.carrier,
+            through=by_way_of(placed) if placed.carriers else None,
             counts=counts,
             rate_per_minute=rate,
             remaining=remaining(campaign, counts, rate),
@@ -131,7 +133,7 @@ class Campaigns:
         await record_move(tx, actor, at, "start", past, started, reason)
         moved = await _moved(tx, started, {campaign.id: CampaignState.SCHEDULED})
         alive = await workers.alive(tx, at)
-        return MoveResult(moved, start_text(moved[0], placed.carrier.name, alive=alive, ramp=ramp), alive)
+        return MoveResult(moved, start_text(moved[0], by_way_of(placed), alive=alive, ramp=ramp), alive)
 
     async def approve(self, actor: Actor, which: str | int, seen_hash: str | None = None) -> MoveResult:
         """As a second person, let a large campaign be started or cancelled. `which`: its name, or its id.
@@ -253,26 +255,27 @@ class Campaigns:
     async def list(self) -> list[CampaignRow]:
         """All campaigns, newest first."""
         async with self._db.read() as tx:
-            found = await campaigns.placed(tx)
+            found = await campaigns.placed(tx, now())
             counts = await deliveries.counts_of(tx, [each.campaign.id for each in found])
         return [
             CampaignRow(
-                name=campaign.name,
-                state=campaign.state,
-                hold=campaign.hold,
-                server=server.name,
-                carrier=carrier.name,
-                recipients=campaign.recipients,
-                counts=counts[campaign.id],
+                name=each.campaign.name,
+                state=each.campaign.state,
+                hold=each.campaign.hold,
+                server=each.server.name,
+                carrier=joined([server.name for server in each.through]),
+                recipients=each.campaign.recipients,
+                counts=counts[each.campaign.id],
+                pool=each.pool,
             )
-            for campaign, server, carrier in found
+            for each in found
         ]
 
 
 async def _which(tx: Tx, which: str | int) -> Placed:
     if isinstance(which, str):
-        return await targets.find(tx, which, lock=True)
-    found = await campaigns.placed_by_id(tx, [which], lock_servers=True)
+        return await targets.find(tx, which, now(), lock=True)
+    found = await campaigns.placed_by_id(tx, [which], now(), lock_servers=True)
     if not found:
         raise NotFoundError(f"There is no campaign with the number {which}.")
     return found[0]

@@ -8,7 +8,7 @@ from bot.access import Actor
 from bot.services.words import joined, moment
 from storage import campaigns, ramps, servers, timeline
 from storage.db import Tx
-from storage.models import Campaign, CampaignState, Health, Hold, Maintenance, Outage, OutageState
+from storage.models import Campaign, CampaignState, Health, Hold, Maintenance, Outage, OutageState, Server
 from storage.ramps import Send
 from storage.timeline import Entry
 
@@ -67,7 +67,8 @@ async def release(
     ids = await campaigns.held(tx, why, outage_id=outage_id, maintenance_id=maintenance_id, server_ids=server_ids)
     released = await let_go(tx, ids, at, actor)
     if released:
-        carriers = {each.carrier.name for each in await campaigns.placed_by_id(tx, [each.id for each in released])}
+        placed = await campaigns.placed_by_id(tx, [each.id for each in released], at)
+        carriers = {server.name for each in placed for server in each.through}
         names = joined([each.name for each in released])
         text = f"{actor.mention} lets {names} go on through {joined(sorted(carriers))}."
         await _tell(
@@ -150,10 +151,17 @@ class Obstacles:
 
     def of(self, placed: campaigns.Placed) -> str | None:
         """A sentence that says why this campaign cannot be sent now and what to do; None when it can."""
-        campaign, own, carrier = placed
+        campaign, own = placed.campaign, placed.server
         if campaign.expires_at is not None and campaign.expires_at <= self._at:
             ended = moment(campaign.expires_at, self._at)
             return f"Its offer ended at {ended}, so nothing of it is sent any more. /campaign cancel {campaign.name}"
+        found = [self._on(carrier, own) for carrier in placed.through]
+        if None in found:
+            return None
+        others = f"No server of pool {placed.pool} can take it. " if placed.pool else ""
+        return f"{others}{found[0]}"
+
+    def _on(self, carrier: Server, own: Server) -> str | None:
         move = f"move its campaigns with /server failover {own.name}"
         window = self._windows.get(carrier.id)
         if window is not None:

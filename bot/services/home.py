@@ -10,7 +10,7 @@ from bot.access import Access, Actor
 from bot.clock import now
 from bot.config import RampSettings
 from bot.errors import NotAllowedError
-from bot.services import outage_reading
+from bot.services import outage_reading, server_rows
 from bot.services.approvals import Approvals
 from bot.services.campaigns import Campaigns
 from bot.services.home_shapes import Decision, HomeReport, House, ResendNow
@@ -19,21 +19,9 @@ from bot.services.outage_shapes import Headline
 from bot.services.ramp_shapes import RampStatus, status_of
 from bot.services.resend_shapes import canary_is_done
 from bot.services.resends import Resends
-from bot.services.server_results import ServerRow, effective_state
 from storage import break_glass, homes, maintenance, notices, outages, ramps, resends, servers, status, workers
 from storage.db import Database, Tx
-from storage.models import (
-    Approval,
-    Campaign,
-    HomeTab,
-    NoticeState,
-    Outage,
-    OutageState,
-    Ramp,
-    Resend,
-    ResendState,
-    Server,
-)
+from storage.models import Approval, Campaign, HomeTab, NoticeState, Outage, OutageState, Ramp, Resend, ResendState
 
 NOTE_FOR = timedelta(minutes=10)
 """How long the answer to a click stands in the tab."""
@@ -164,7 +152,7 @@ class Home:
                 stopped=stopped,
                 sending=sending,
                 ramps={ramp.campaign_id: shown for ramp, shown in stages if ramp.campaign_id is not None},
-                servers=await _server_rows(tx, known, at),
+                servers=tuple(await server_rows.rows(tx, at, campaigns_too=False)),
                 resends=tuple([await _resend_now(tx, each, stages) for each in under_way[:_RESENDS]]),
                 more_resends=_left_out(under_way, _RESENDS),
                 decisions=decisions,
@@ -219,25 +207,6 @@ async def _resend_now(tx: Tx, resend: Resend, stages: Iterable[tuple[Ramp, RampS
     ramp = next((shown for ramp, shown in stages if ramp.resend_id == resend.id), None)
     now_so = ResendNow(resend, None, canary_is_done(resend, queued), ramp)
     return now_so if queued == MOST_COUNTED else replace(now_so, to_go=queued + now_so.held_back)
-
-
-async def _server_rows(tx: Tx, known: Sequence[Server], at: datetime) -> tuple[ServerRow, ...]:
-    windows = await servers.active_windows(tx, at)
-    troubled = await servers.open_outages(tx)
-    names = {server.id: server.name for server in known}
-    return tuple(
-        ServerRow(
-            server=server,
-            state=effective_state(server, windows.get(server.id)),
-            window=windows.get(server.id),
-            outage=troubled.get(server.id),
-            backup=names.get(server.backup_id) if server.backup_id else None,
-            carrier=names.get(server.failover_to_id) if server.failover_to_id else None,
-            carries_for=[each.name for each in known if each.failover_to_id == server.id],
-            campaigns=(),
-        )
-        for server in known
-    )
 
 
 def _roughly(rate: float | None) -> float | None:

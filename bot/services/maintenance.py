@@ -208,18 +208,18 @@ class MaintenanceWindows:
 
 async def _status(tx: Tx, window: Maintenance, at: datetime) -> MaintenanceStatus:
     server = await servers.get(tx, window.server_id)
-    placed = await campaign_store.placed_by_id(tx, await maintenance.held_by(tx, window.id))
+    placed = await campaign_store.placed_by_id(tx, await maintenance.held_by(tx, window.id), at)
     return MaintenanceStatus(
         window=window,
         server=server.name if server else "a server that is gone",
-        collisions=await _collisions(tx, window),
+        collisions=await _collisions(tx, window, at),
         held=tuple(sorted(each.campaign.name for each in placed)),
         outcome=await maintenance.outcome(tx, window.id),
         at=at,
     )
 
 
-async def _collisions(tx: Tx, window: Maintenance) -> tuple[Collision, ...]:
+async def _collisions(tx: Tx, window: Maintenance, at: datetime) -> tuple[Collision, ...]:
     if window.state not in {MaintenanceState.PROPOSED, MaintenanceState.SCHEDULED}:
         return ()
-    return await collisions_of(tx, window.server_id)
+    return await collisions_of(tx, window.server_id, at)

@@ -26,9 +26,9 @@ class Wanted(NamedTuple):
     window: Maintenance
 
 
-async def collisions_of(tx: Tx, server_id: int) -> tuple[Collision, ...]:
-    """The campaigns that a window of the server would hold, or keep from being started."""
-    found = [each for each in await campaigns.live_through(tx, server_id) if each.state in _COLLIDING]
+async def collisions_of(tx: Tx, server_id: int, at: datetime) -> tuple[Collision, ...]:
+    """The campaigns that a window of the server would hold, or keep from being started: they have no other way."""
+    found = [each for each in await campaigns.live_only_through(tx, server_id, at) if each.state in _COLLIDING]
     counts = await deliveries.counts_of(tx, [each.id for each in found])
     return tuple(Collision(each.name, each.state, counts[each.id][DeliveryStatus.QUEUED]) for each in found)
 

@@ -26,7 +26,7 @@ class MaintenancePlans:
         at = now()
         server, window = await self._windows.to_propose(actor, server_word, when, duration, reason)
         async with self._db.read() as tx:
-            hit = await collisions_of(tx, server.id)
+            hit = await collisions_of(tx, server.id, now())
         length = lasting(window.ends_at - window.starts_at)
         does = f"propose a maintenance of {server.name}, {moment(window.starts_at, at)} for {length}"
         facts = [*_collisions(hit), "It counts once somebody confirms it."]
@@ -39,7 +39,7 @@ class MaintenancePlans:
             window = await window_of(tx, window_id)
             server = (await servers.lock(tx, [window.server_id]))[window.server_id]
             await check_confirmable(tx, window, server, at)
-            hit = await collisions_of(tx, server.id)
+            hit = await collisions_of(tx, server.id, now())
         does = f"plan the maintenance of {server.name}, {moment(window.starts_at, at)} to {moment(window.ends_at, at)}"
         return Plan("maintenance.confirm", does, _collisions(hit), [f"window {window.id}"])
 
@@ -48,7 +48,7 @@ class MaintenancePlans:
         async with self._db.read() as tx:
             window = await to_cancel(tx, window_id, now())
             server = (await servers.lock(tx, [window.server_id]))[window.server_id]
-            held = await campaigns.placed_by_id(tx, await maintenance.held_by(tx, window.id))
+            held = await campaigns.placed_by_id(tx, await maintenance.held_by(tx, window.id), now())
         names = sorted(each.campaign.name for each in held)
         if window.state != MaintenanceState.ACTIVE:
             return Plan("maintenance.cancel", f"call off the maintenance of {server.name}", (), [f"window {window.id}"])

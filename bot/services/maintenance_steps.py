@@ -72,7 +72,7 @@ class Steps:
             if await maintenance.remind(tx, window.id, at) is None:
                 return
             server = await _server(tx, window)
-            names = [each.name for each in await campaign_store.sending_through(tx, server.id)]
+            names = [each.name for each in await campaign_store.sending_only_through(tx, server.id, at)]
             then = f" {joined(names)} will be paused." if names else ""
             # It names who planned it, so that the thread reaches somebody.
             text = (
@@ -95,7 +95,7 @@ class Steps:
             )
             if begun is None or missed:
                 return
-            ids = [each.id for each in await campaign_store.sending_through(tx, server.id)]
+            ids = [each.id for each in await campaign_store.sending_only_through(tx, server.id, at)]
             text = f"The maintenance of {server.name} has begun. It ends at {moment(window.ends_at, at)}."
             await tell(tx, begun, "maintenance.started", text, HOLDFAST, at)
             reason = f"maintenance of {server.name} until {moment(window.ends_at, at)}"
@@ -153,7 +153,7 @@ class Steps:
 
     async def _let_go(self, tx: Tx, window: Maintenance, server: Server, ids: Sequence[int], at: datetime) -> str:
         """What can be sent goes on; what cannot waits for whatever is in its way."""
-        placed = await campaign_store.placed_by_id(tx, ids, lock_servers=True)
+        placed = await campaign_store.placed_by_id(tx, ids, at, lock_servers=True)
         obstacles = await Obstacles.read(tx, at)
         stuck = {each.campaign.id: why for each in placed if (why := obstacles.of(each))}
         open_outages = await servers.open_outages(tx)
@@ -161,7 +161,7 @@ class Steps:
         for each in placed:
             if each.campaign.id not in stuck:
                 continue
-            outage = open_outages.get(each.carrier.id)
+            outage = next((open_outages[server.id] for server in each.through if server.id in open_outages), None)
             if outage is not None:
                 kept += await _to(tx, window, [each.campaign.id], outage)
             else:

@@ -13,9 +13,10 @@ from bot.config import Settings
 from bot.errors import SettingsError
 from bot.services.notice_rules import choose_server, get, mailing_of, tell
 from storage import deliveries as ledger
-from storage import notices, outages, results, sending
+from storage import notices, outages, results
 from storage.db import Database, Tx
 from storage.models import Campaign, CampaignState, DeliveryStatus, Notice, NoticeState, WebhookCall
+from storage.ways import Ways
 
 _GIVE_UP_AFTER = timedelta(days=1)
 _OVER = (CampaignState.FINISHED, CampaignState.CANCELLED)
@@ -126,8 +127,9 @@ def _settled(call: WebhookCall | None) -> bool:
 
 async def _stuck(tx: Tx, mailing: Campaign, at: datetime) -> bool:
     """Its server cannot carry it and another server can."""
-    carrier = (await sending.carriers(tx, at)).get(mailing.server_id)
-    hurt = carrier is None or not carrier.usable or mailing.server_id in await results.open_outages(tx)
+    ways = await Ways.read(tx, at)
+    away = await results.open_outages(tx)
+    hurt = all(not ways.usable(each) or each.id in away for each in ways.carriers(mailing.server_id))
     return hurt and await choose_server(tx, at) is not None
 
 

@@ -162,7 +162,7 @@ class Notices:
         mailing = await mailing_of(tx, notice)
         message = await messages.of_campaign(tx, mailing.id)
         server = await (choose_server(tx, at) if notice.state in _UNSENT else servers.get(tx, mailing.server_id))
-        placed = await campaigns.placed_by_id(tx, notice.campaign_ids)
+        placed = await campaigns.placed_by_id(tx, notice.campaign_ids, at)
         call = await notices.call_of(tx, notice.id)
         planned = notice.state in _UNSENT and self._settings.notices.webhook_url is not None
         return NoticeStatus(

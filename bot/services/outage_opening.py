@@ -12,15 +12,18 @@ from bot.monitor.verdict import Evidence as Sign
 from bot.services.campaigns import Campaigns
 from bot.services.judging import health_of
 from bot.services.outage_shapes import failure_sentence
+from bot.services.server_results import by_way_of
+from bot.services.server_ways import give_back, others_now
 from bot.services.servers import Servers
 from bot.services.when import lasting
-from bot.services.words import joined, number, to_the_second
+from bot.services.words import few, joined, number, to_the_second
 from storage import campaigns as campaign_store
 from storage import deliveries, evidence, outages, timeline
 from storage import servers as server_store
 from storage.db import Database, Tx
 from storage.models import Campaign, Health, Hold, Outage, OutageState, Server, Severity
 from storage.timeline import Entry
+from storage.ways import Ways
 
 _LOOK_BACK = timedelta(minutes=15)
 """How far back failures of sending can belong to an outage that opens now."""
@@ -89,6 +92,7 @@ class Opening:
                 if existing is None
                 else await self._again(tx, existing, server, failure, at)
             )
+            server = await self._end_return(tx, outage, server, at)
             held = await self._apply_policy(tx, outage, server, at, HOLDFAST)
             await timeline.ensure_post(tx, f"outage:{outage.id}", at)
         await self._fail_over_by_policy(outage, server, held)
@@ -169,7 +173,8 @@ class Opening:
 
     async def _severity(self, tx: Tx, server: Server) -> Severity:
         """By how many people wait for their mail: a first guess, which people may correct."""
-        stopped = await campaign_store.sending_through(tx, server.id)
+        at = now()
+        stopped = await campaign_store.sending_only_through(tx, server.id, at)
         if sum(campaign.recipients for campaign in stopped) >= self._settings.critical_from:
             return Severity.CRITICAL
         return Severity.MAJOR if stopped else Severity.MINOR
@@ -195,8 +200,8 @@ class Opening:
         return changed
 
     async def _apply_policy(self, tx: Tx, outage: Outage, server: Server, at: datetime, actor: Actor) -> list[Campaign]:
-        """What the settings say of the campaigns that this server carries. Returns those that were held."""
-        ids = [campaign.id for campaign in await campaign_store.sending_through(tx, server.id)]
+        """What the settings say of the campaigns that have no other way. Returns those that were held."""
+        ids = [campaign.id for campaign in await campaign_store.sending_only_through(tx, server.id, at)]
         held: list[Campaign] = []
         if ids and outage.policy != "tell":
             reason = f"{server.name}: {outage.title}" if server.name not in outage.title else outage.title
@@ -204,19 +209,54 @@ class Opening:
         held_ids = {campaign.id for campaign in held}
         await outages.touch(tx, outage.id, [each for each in ids if each in held_ids], held=True)
         await outages.touch(tx, outage.id, [each for each in ids if each not in held_ids], held=False)
+        await self._tell_who_goes_on(tx, outage, server, at)
         if ids and outage.policy == "tell":
             text = f"{number(len(ids), 'campaign')} through {server.name} may be affected. By policy none was paused."
             await self._record(tx, outage, server, "outage.told", text, at, post=True)
         return held
 
+    async def _tell_who_goes_on(self, tx: Tx, outage: Outage, server: Server, at: datetime) -> None:
+        """Others of its pool take its part, so that nothing has to be held."""
+        going = await campaign_store.going_on_without(tx, server.id, at)
+        if not going:
+            return
+        await outages.touch(tx, outage.id, [each.campaign.id for each in going], held=False)
+        by_way: dict[str, list[str]] = {}
+        for each in going:
+            by_way.setdefault(by_way_of(each), []).append(each.campaign.name)
+        said = [f"{few(names)} {'goes' if len(names) == 1 else 'go'} on through {way}" for way, names in by_way.items()]
+        await self._record(tx, outage, server, "outage.goes_on", f"{'; '.join(said)}.", at, post=True)
+
+    async def _end_return(self, tx: Tx, outage: Outage, server: Server, at: datetime) -> Server:
+        """A server that fails while it returns is not tried further: who carried it before has all of it again."""
+        if server.returning_since is None:
+            return server
+        source = await give_back(tx, server, at, HOLDFAST)
+        if source is not None:
+            text = f"{server.name} failed while it returned: {source.name} carries all of its mail again."
+            await self._record(tx, outage, server, "server.return_ended", text, at, post=True)
+        return (await server_store.get(tx, server.id)) or server
+
+    async def _who_fails_over(self, server: Server) -> Server | None:
+        """The server whose backup is to take over: of a pool the first that has one, as all of its mail is stuck."""
+        async with self._db.read() as tx:
+            if await others_now(tx, server, now()):
+                return None
+            of_pool = [await server_store.get(tx, each) for each in await server_store.fellows(tx, [server.id])]
+        fit = [each for each in of_pool if each is not None and each.backup_id is not None and not each.failover_to_id]
+        return min(fit, key=lambda each: (each.id != server.id, each.id), default=server)
+
     async def _fail_over_by_policy(self, outage: Outage, server: Server, held: list[Campaign]) -> None:
         """Outside the transaction, since the backup is probed first. What it cannot take over stays held."""
         if outage.policy != "failover" or server.failover_to_id is not None:
             return
+        one = await self._who_fails_over(server)
+        if one is None:
+            return
         why = f"{server.name} has no backup."
-        if server.backup_id is not None:
+        if one.backup_id is not None:
             try:
-                await self._servers.failover(HOLDFAST, server.name, None, outage_id=outage.id)
+                await self._servers.failover(HOLDFAST, one.name, None, outage_id=outage.id)
             except BotError as error:
                 why = f"No failover by policy. {error}"
             else:
@@ -239,12 +279,29 @@ class Opening:
         if waiting and self._settings.on_recovery == "resume":
             released = await self._campaigns.release(tx, Hold.OUTAGE, at, HOLDFAST, outage_id=outage.id)
         text = f"{names} {'answers' if len(servers) == 1 else 'answer'} again, after {lasted}."
+        text += await self._pools_again(tx, servers, at)
         still = len(waiting) - len(released)
         if released:
             text += f" {number(len(released), 'campaign')} {'goes' if len(released) == 1 else 'go'} on by policy."
         if still:
             text += f" {number(still, 'campaign')} {'is' if still == 1 else 'are'} still held: press Resume campaigns."
         await self._record(tx, outage, servers[0], "outage.recovered", text, at, post=True)
+        await self._free_fellows(tx, outage, servers, at)
+
+    async def _pools_again(self, tx: Tx, servers: list[Server], at: datetime) -> str:
+        """Which of them take their part of a pool's mail again."""
+        ways = await Ways.read(tx, at)
+        back = [each for each in servers if each.pool and any(way.server_id == each.id for way in ways.of(each.id))]
+        return "".join(f" {each.name} takes its part of pool {each.pool} again." for each in back)
+
+    async def _free_fellows(self, tx: Tx, outage: Outage, servers: list[Server], at: datetime) -> None:
+        """What an outage of another server of the pool holds has a way again: it may go on, or does by policy."""
+        of_pool = await server_store.fellows(tx, [each.id for each in servers])
+        found = {each.id for server_id in of_pool for each in await server_store.outages_of(tx, server_id)}
+        for outage_id in sorted(found - {outage.id}):
+            if self._settings.on_recovery == "resume":
+                await self._campaigns.release(tx, Hold.OUTAGE, at, HOLDFAST, outage_id=outage_id, server_ids=of_pool)
+            await timeline.ensure_post(tx, f"outage:{outage_id}", at)
 
     async def _record(
         self,

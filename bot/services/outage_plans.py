@@ -17,6 +17,7 @@ from bot.services.outage_picking import (
     to_grade,
 )
 from bot.services.plans import Plan, to_go
+from bot.services.server_results import by_way_of
 from bot.services.servers import Servers
 from bot.services.when import parse_when
 from bot.services.words import few, moment, number
@@ -40,9 +41,11 @@ class OutagePlans:
         server = await self._servers.find(server_word)
         async with self._db.read() as tx:
             await check_none_open(tx, server)
-            sending = await campaigns.sending_through(tx, server.id)
+            sending = await campaigns.sending_only_through(tx, server.id, now())
+            going = await campaigns.going_on_without(tx, server.id, now())
             waiting = await to_go(tx, [each.id for each in sending])
-        facts = self._by_policy(server, [each.name for each in sending], waiting)
+        facts = self._by_policy(server, [each.name for each in sending], waiting) if sending or not going else []
+        facts += [f"{each.campaign.name} would go on through {by_way_of(each)}." for each in going]
         does = f"open an outage on {server.name} and tell the channel"
         undo = "/outage resolve ends it, and /campaign resume lets go on what it holds."
         return Plan("outage.declare", does, facts, [f"server {server.name}"], undo)

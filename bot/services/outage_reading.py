@@ -21,12 +21,16 @@ from bot.services.outage_shapes import (
     label,
 )
 from bot.services.server_results import effective_state
+from bot.services.server_rows import return_of
+from bot.services.server_ways import Others
+from bot.services.words import joined
 from storage import campaigns as campaign_store
 from storage import deliveries, outages, sending, timeline
 from storage import servers as server_store
 from storage.campaigns import Placed
 from storage.db import Database, Tx
 from storage.models import CampaignState, Hold, Maintenance, Outage, OutageState, Server
+from storage.ways import Ways
 
 RECENTLY = timedelta(hours=24)
 """An outage on the same server that was resolved within this time before is told of: the server is down again."""
@@ -105,7 +109,7 @@ async def glance(tx: Tx, outage: Outage, at: datetime) -> Headline:
 async def _headline(tx: Tx, outage: Outage, at: datetime, *, counted: bool) -> Headline:
     servers = await _servers_now(tx, await outages.servers_of(tx, outage.id), at)
     touched = await outages.campaigns_of(tx, outage.id)
-    placed = await campaign_store.placed_by_id(tx, [each.id for each in touched])
+    placed = await campaign_store.placed_by_id(tx, [each.id for each in touched], at)
     counts = await deliveries.counts_of(tx, [each.campaign.id for each in placed]) if counted else {}
     campaigns = _campaigns_now(outage, placed, counts)
     totals = await _totals(tx, outage.id) if counted and campaigns else None
@@ -137,9 +141,24 @@ async def _totals(tx: Tx, outage_id: int) -> Totals:
 
 
 async def _servers_now(tx: Tx, servers: Sequence[Server], at: datetime) -> tuple[ServerNow, ...]:
-    carriers = await sending.carriers(tx, at)
+    ways = await Ways.read(tx, at)
+    carriers = sending.carriers_of(ways)
     windows = await server_store.active_windows(tx, at)
-    return tuple(_server_now(each, carriers, windows.get(each.id)) for each in servers)
+    return tuple(
+        replace(
+            _server_now(each, carriers, windows.get(each.id)),
+            returns=return_of(ways, each),
+            others=Others(tuple(other.name for other in ways.others(each)), each.pool)
+            if _left_out(ways, each)
+            else None,
+        )
+        for each in servers
+    )
+
+
+def _left_out(ways: Ways, server: Server) -> bool:
+    """Whether the others of its pool have its mail."""
+    return server.pool is not None and all(way.server_id != server.id for way in ways.of(server.id))
 
 
 def _server_now(server: Server, carriers: Mapping[int, sending.Carrier], window: Maintenance | None) -> ServerNow:
@@ -169,7 +188,7 @@ def _campaigns_now(
         CampaignNow(
             campaign=each.campaign,
             held=_held(each, outage),
-            through=each.carrier.name,
+            through=joined([server.name for server in each.through]),
             counts=counts.get(each.campaign.id, {}),
         )
         for each in placed
@@ -187,9 +206,13 @@ def _actions(headline: Headline, placed: Sequence[Placed], stuck: Mapping[int, s
     outage = headline.outage
     is_open = outage.state != OutageState.RESOLVED
     on_it = {server.id for server in headline.servers}
-    sending_there = any(each.campaign.state in _SENDING and each.carrier.id in on_it for each in placed)
+    sending_there = any(
+        each.campaign.state in _SENDING and any(server.id in on_it for server in each.through) for each in placed
+    )
     may_go_on = any(each.held and each.campaign.id not in stuck for each in headline.campaigns)
-    over = is_open and any(each.backup_usable and each.failed_over_to is None for each in headline.servers)
+    over = is_open and any(
+        each.backup_usable and each.failed_over_to is None and not each.others for each in headline.servers
+    )
     lost = headline.totals is not None and headline.totals.still_lost > 0
     offered = {
         "outage.acknowledge": is_open and (outage.acknowledged_at is None or outage.state == OutageState.OPEN),

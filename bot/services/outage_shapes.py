@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from bot.services.server_results import Return
+from bot.services.server_ways import Others
 from bot.services.words import joined, stage_name
 from storage.models import Campaign, Outage, Timeline
 
@@ -39,6 +41,10 @@ class ServerNow:
     backup_usable: bool
     failed_over_to: str | None
     """The server that carries its campaigns at present."""
+    others: Others | None = None
+    """The servers of its pool that have its part of the mail at present; None: it has its part itself."""
+    returns: Return | None = None
+    """How far it has returned after a failover; None when it is not returning."""
 
 
 @dataclass(frozen=True)

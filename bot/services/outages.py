@@ -188,7 +188,7 @@ class Outages:
         async with self._db.transaction() as tx:
             outage, at = await open_one(tx, outage_id), now()
             servers = await outages.servers_of(tx, outage.id)
-            ids = [each.id for server in servers for each in await campaign_store.sending_through(tx, server.id)]
+            ids = [each.id for server in servers for each in await campaign_store.sending_through(tx, server.id, at)]
             holds = await campaign_store.holds_of(tx, ids)
             held = await self._campaigns.hold(
                 tx, ids, Hold.OUTAGE, f"outage #{outage.id}", at, actor, outage_id=outage.id
@@ -206,7 +206,7 @@ class Outages:
         async with self._db.transaction() as tx:
             outage, at = await pick(tx, outage_id, or_latest=True), now()
             ids = [each.id for each in await outages.held_by(tx, outage.id)]
-            placed = await campaign_store.placed_by_id(tx, ids, lock_servers=True)
+            placed = await campaign_store.placed_by_id(tx, ids, at, lock_servers=True)
             if not placed:
                 raise WrongStateError(f"Outage #{outage.id} holds no campaign.")
             stuck = await blocked(tx, outage.id, placed, at)

@@ -5,6 +5,7 @@ A plan picks its targets by the same functions as the deed, so that the two cann
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from bot.services.words import few, number
@@ -138,9 +139,9 @@ async def to_go(tx: Tx, campaign_ids: Sequence[int]) -> int:
     return sum(each[DeliveryStatus.QUEUED] for each in counts.values())
 
 
-async def load(tx: Tx, server: Server) -> str:
+async def load(tx: Tx, server: Server, at: datetime) -> str:
     """What a server carries at this moment, as a sentence."""
-    found = await campaigns.sending_through(tx, server.id)
+    found = await campaigns.sending_through(tx, server.id, at)
     if not found:
         return f"{server.name} is sending nothing now."
     waiting = await to_go(tx, [each.id for each in found])

@@ -15,6 +15,7 @@ from storage.db import Tx
 from storage.models import Campaign, CampaignState, Health, Hold, Ramp, Resend, ResendState
 from storage.ramps import Send
 from storage.timeline import Entry
+from storage.ways import Ways
 
 _SUSPICION_LASTS = 30.0
 """Seconds after which a server that is only suspected is no excuse any more for what it puts off."""
@@ -95,11 +96,16 @@ async def seen(tx: Tx, send: Send, ramp: Ramp | None, at: datetime) -> Seen:
 
 
 async def _in_trouble(tx: Tx, send: Send, at: datetime) -> bool:
+    """Whether a server of it is down or just became suspected; one of a pool that is left out has no say for long."""
+    ways = await Ways.read(tx, at)
     for place in await resends.placed(tx, send.campaign_ids, at):
-        server = place.carrier
-        since = (at - server.health_since).total_seconds() if server.health_since else 0.0
-        if server.health == Health.DOWN or (server.health == Health.SUSPECTED and since < _SUSPICION_LASTS):
-            return True
+        carriers = ways.carriers(place.server.id)
+        for server in {*ways.fellows(place.server.id), *carriers}:
+            lasts = (at - server.health_since).total_seconds() if server.health_since else 0.0
+            if server.health == Health.DOWN and (server in carriers or lasts < _SUSPICION_LASTS):
+                return True
+            if server.health == Health.SUSPECTED and lasts < _SUSPICION_LASTS:
+                return True
     return False
 
 

@@ -120,7 +120,7 @@ class Ramps:
 
 
 async def _campaign(tx: Tx, word: str) -> tuple[Send, str]:
-    campaign = (await campaign_targets.find(tx, word)).campaign
+    campaign = (await campaign_targets.find(tx, word, now())).campaign
     if campaign.state != CampaignState.SENDING:
         raise WrongStateError(f"{campaign.name} is {campaign.state}, so no stage of it can begin. /campaign list")
     return Send((campaign.id,), None), campaign.name

@@ -108,7 +108,8 @@ def trouble(place: Placed) -> str | None:
 
 
 def carrier(place: Placed) -> Carrier:
-    own = place.carrier.id == place.server.id
+    pool = place.server.pool
+    own = place.carrier.id == place.server.id or (pool is not None and place.carrier.pool == pool)
     return Carrier(place.carrier.name, None if own else place.server.name, trouble(place))
 
 

@@ -230,7 +230,7 @@ class Resends:
         placed = await resends.placed(tx, resend.campaign_ids, at)
         return ResendStatus(
             resend=resend,
-            campaigns=tuple(place.campaign.name for place in placed),
+            campaigns=tuple(dict.fromkeys(place.campaign.name for place in placed)),
             progress=progress(resend, await resends.statuses(tx, resend.id)),
             rate_per_minute=await deliveries.rate_per_minute(tx, resend.campaign_ids, at),
             carriers=tuple(dict.fromkeys(carrier(place) for place in placed)),

@@ -4,14 +4,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from bot.access import HOLDFAST, Actor
 from bot.monitor.probe import Probe, Reason
 from bot.services.provider_paces import SlowedProvider
 from bot.services.undo_notes import words
-from bot.services.words import few, moment, stage_name
+from bot.services.words import few, joined, moment, stage_name
+from storage.campaigns import Placed
 from storage.models import Health, Maintenance, Outage, Server
 
 MAINTENANCE = "maintenance"
 DRAINED = "drained"
+
+
+@dataclass(frozen=True)
+class Return:
+    """A server that grows back into its work after a failover: it carries `part` of its own mail at this moment."""
+
+    part: float
+    until: datetime
+    """When it carries all of it."""
+    source: str
+    """Who carries the rest."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +48,10 @@ class ServerRow:
     """The receiving providers that put off what goes through it; only where one server is looked at."""
     at: datetime | None = None
     """When it was looked at."""
+    part: float | None = None
+    """What it carries of its pool's mail now; None without a pool."""
+    returns: Return | None = None
+    """How far it has returned after a failover; None when it is not returning."""
 
     @property
     def name(self) -> str:
@@ -135,6 +152,12 @@ def failure_text(seen: Probe) -> str | None:
     return said or (_REASONS.get(seen.reason, "a failure") if seen.reason else "a failure")
 
 
+def by_way_of(placed: Placed) -> str:
+    """The servers that carry a campaign now: `backup`, or `relay-a and relay-b (pool marketing)`."""
+    names = joined([server.name for server in placed.through])
+    return f"{names} (pool {placed.pool})" if placed.pool else names
+
+
 def effective_state(server: Server, window: Maintenance | None) -> str:
     if window is not None:
         return MAINTENANCE
@@ -154,17 +177,54 @@ def drain_text(
 
 
 def failover_text(
-    name: str, backup: str, campaigns: Sequence[str], released: Sequence[str], undo: int | None = None
+    name: str,
+    backup: str,
+    campaigns: Sequence[str],
+    released: Sequence[str],
+    undo: int | None = None,
+    pool: str | None = None,
 ) -> str:
-    moved = f"{few(campaigns)} {_go(campaigns)} through {backup} now" if campaigns else "no campaign uses it now"
     rest = f"; {few(released)} had been held and {_go(released)} on" if released else ""
+    if pool:
+        part = f" of {few(campaigns)}" if campaigns else ""
+        return f"{name} is failed over to {backup}, which takes its part{part} in pool {pool}{rest}.{words(undo)}"
+    moved = f"{few(campaigns)} {_go(campaigns)} through {backup} now" if campaigns else "no campaign uses it now"
     return f"{name} is failed over to {backup}: {moved}{rest}.{words(undo)}"
 
 
-def restore_text(name: str, campaigns: Sequence[str], paused: Sequence[str], undo: int | None = None) -> str:
+def percent(part: float) -> str:
+    """`40 %`; what is neither nothing nor all is never rounded to that."""
+    return f"{min(max(round(part * 100), 1), 99) if 0 < part < 1 else round(part * 100)} %"
+
+
+def returns_phrase(returns: Return, at: datetime) -> str:
+    """`5 % of its mail now, all at 03:20; backup carries the rest`."""
+    now_and_then = f"{percent(returns.part)} of its mail now, all at {moment(returns.until, at)}"
+    return f"{now_and_then}; {returns.source} carries the rest"
+
+
+def restored_text(name: str, actor: Actor, returns: Return | None, undo: int, at: datetime) -> str:
+    """For the thread. What policy did nobody was answered, so that the way back stands there."""
+    grows = f" It returns: {returns_phrase(returns, at)}." if returns else ""
+    if actor != HOLDFAST:
+        return f"{actor.mention} put {name} back to use.{grows}"
+    return f"{name} has been well for long enough and is put back to use by policy.{grows}{words(undo)}"
+
+
+def restore_text(
+    name: str,
+    campaigns: Sequence[str],
+    paused: Sequence[str],
+    undo: int | None = None,
+    returns: Return | None = None,
+    at: datetime | None = None,
+) -> str:
     sentences = [f"{name} is in use again."]
     going = [each for each in campaigns if each not in paused]
-    if going:
+    if returns is not None and at is not None:
+        sentences = [f"{name} is in use again and returns slowly: {returns_phrase(returns, at)}."]
+        sentences.append(f"All of it at once: /server restore {name} whole.")
+    elif going:
         sentences.append(f"{few(going)} {_go(going)} through it.")
     if paused:
         still = "is" if len(paused) == 1 else "are"

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal, cast
 
 from bot.access import HOLDFAST, Access, Actor
 from bot.clock import now
 from bot.config import Settings
-from bot.errors import BadInputError, BotError, SettingsError, WrongStateError
+from bot.errors import BadInputError, BotError, WrongStateError
 from bot.monitor.probe import Probe, Target, probe
 from bot.services import holding
 from bot.services.judging import Judge
@@ -22,18 +22,21 @@ from bot.services.server_results import (
     ServerRow,
     ServerStatus,
     drain_text,
-    effective_state,
     failover_text,
     restore_text,
+    restored_text,
     unusable,
 )
-from bot.services.server_ways import NO_FAILOVER, carry, release, takes_over, ways_now, ways_out
+from bot.services.server_rows import return_of, rows
+from bot.services.server_settings import sync
+from bot.services.server_ways import begun, carry, give_back, others_now, release, takes_over, ways_now, ways_out
 from bot.services.undo_notes import keep
-from bot.services.words import joined, moment, stage_name
+from bot.services.words import moment, stage_name
 from storage import campaigns, servers, timeline
 from storage.db import Database, Tx
 from storage.models import CampaignState, Health, Hold, Maintenance, Server
 from storage.timeline import Entry
+from storage.ways import Ways
 
 __all__ = ["AddResult", "DrainResult", "FailoverResult", "RestoreResult", "ServerRow", "ServerStatus", "Servers"]
 
@@ -51,46 +54,8 @@ class Servers(Judge):
     # Known servers
 
     async def sync_settings(self) -> None:
-        """Bring the servers of the settings into the database, by name. Others stay as they are.
-
-        A server whose address changed is judged anew. Raises SettingsError for a name that cannot be one.
-        """
-        at = now()
-        for name in self._settings.servers:
-            try:
-                check_name(name, "server")
-            except BadInputError as error:
-                raise SettingsError(f"servers.{name} in holdfast.toml: {error}") from error
-        async with self._db.transaction() as tx:
-            known = {name: await self._put(tx, name, at) for name in self._settings.servers}
-            for name, given in self._settings.servers.items():
-                backup_id = known[given.backup] if given.backup else None
-                server = await servers.get(tx, known[name])
-                if server is not None and server.backup_id != backup_id:
-                    now_is = f"{given.backup} is the backup of {name}" if given.backup else f"{name} has no backup"
-                    await _note_settings(tx, server.id, f"By the settings {now_is} now.", at)
-                await servers.change(tx, known[name], backup_id=backup_id)
-
-    async def _put(self, tx: Tx, name: str, at: datetime) -> int:
-        given = self._settings.servers[name].model_dump(
-            include={"host", "port", "tls", "max_connections", "rate_per_second"}
-        )
-        added = await servers.add(tx, {"name": name, "created_at": at, **given})
-        if added is not None:
-            await _note_settings(tx, added, f"The settings added {name} at {given['host']}:{given['port']}.", at)
-            return added
-        server = cast("Server", await servers.by_name(tx, name))
-        changed = [
-            f"{each} {getattr(server, each)} to {value}"
-            for each, value in given.items()
-            if getattr(server, each) != value
-        ]
-        if changed:
-            await _note_settings(tx, server.id, f"The settings changed {name}: {joined(changed)}.", at)
-        if (server.host, server.port, server.tls) != (given["host"], given["port"], given["tls"]):
-            given |= {"health": Health.UNCHECKED, "health_since": at, "failures": 0, "successes": 0, "damping": {}}
-        await servers.change(tx, server.id, **given)
-        return server.id
+        """Bring the servers of the settings into the database. Raises SettingsError for a name that cannot be one."""
+        await sync(self._db, self._settings)
 
     async def add(self, actor: Actor, name: str, host: str, port: int = 25, tls: Tls = "none") -> AddResult:
         """Add a server and look at it once. Raises BadInputError for a name that is taken or an impossible address."""
@@ -134,7 +99,7 @@ class Servers(Judge):
     async def status(self, word: str) -> ServerStatus:
         async with self._db.read() as tx:
             server, at = await _find(tx, word), now()
-            found = next(row for row in await _rows(tx, at) if row.server.id == server.id)
+            found = next(row for row in await rows(tx, at) if row.server.id == server.id)
             return replace(found, slowed=await slowed(tx, server.id, at), at=at)
 
     # Where campaigns go
@@ -156,12 +121,14 @@ class Servers(Judge):
             await _check_failover(tx, server, backup, at)
             before = await ways_now(tx, server, backup)
             own = await carry(tx, server, backup, at, actor)
-            released, holds = await release(tx, server, own, outage_id, at, actor)
-            carried = [each.name for each in await campaigns.live_through(tx, backup.id) if each.server_id in own]
+            of_pool = await servers.fellows(tx, own)
+            released, holds = await release(tx, server, of_pool, outage_id, at, actor)
+            live = await campaigns.live_through(tx, backup.id, at)
+            carried = [each.name for each in live if each.server_id in of_pool]
             text = f"{actor.mention} failed {server.name} over to {backup.name}."
             await _record(tx, "server.failover", text, server, at, actor, outage_id)
             undo = await self._keep(tx, "failover", server, before, actor, at, released=holds)
-        said = failover_text(server.name, backup.name, carried, released, undo)
+        said = failover_text(server.name, backup.name, carried, released, undo, server.pool)
         return FailoverResult(server, backup, carried, released, said, undo=undo)
 
     async def to_fail_over(self, word: str, backup_word: str | None = None) -> tuple[Server, Server]:
@@ -189,38 +156,45 @@ class Servers(Judge):
         return backup
 
     async def drain(self, actor: Actor, word: str) -> DrainResult:
-        """Send nothing through a server any more. Its campaigns go through its backup, or else are paused."""
+        """Send nothing through a server any more. Its campaigns go through the others of its pool, or through its
+        backup, or else are paused.
+        """
         self._access.require(actor, "server.drain")
         server, backup, why = await self.to_drain(word)
         at = now()
         async with self._db.transaction() as tx:
             server = (await servers.lock(tx, [server.id]))[server.id]
             _check_not_drained(server, at)
-            sending = [each.id for each in await campaigns.sending_through(tx, server.id)]
+            sending = [each.id for each in await campaigns.sending_through(tx, server.id, at)]
+            others = await others_now(tx, server, at)
             before = await ways_now(tx, server, backup)
             await servers.change(tx, server.id, drained_at=at, drained_by=actor.mention)
-            if backup is not None and takes_over(server, backup, why):
+            returned = await give_back(tx, server, at, actor)
+            if returned is None and not others and backup is not None and takes_over(server, backup, why):
                 await carry(tx, server, backup, at, actor)
             # What still goes through it has nowhere else to go.
-            stuck = [each.id for each in await campaigns.sending_through(tx, server.id)]
+            stuck = [each.id for each in await campaigns.sending_through(tx, server.id, at)]
             held = await holding.hold(tx, stuck, Hold.PERSON, f"{server.name} is drained", at, actor)
-            moved = [each.name for each in await _named(tx, sending) if each.id not in {one.id for one in held}]
+            moved = [each.name for each in await _named(tx, sending, at) if each.id not in {one.id for one in held}]
             await _record(tx, "server.drain", f"{actor.mention} drained {server.name}.", server, at, actor)
             undo = await self._keep(tx, "drain", server, before, actor, at, held=[each.id for each in held])
             server = cast("Server", await servers.get(tx, server.id))
             carrier = await servers.get(tx, server.failover_to_id) if server.failover_to_id else None
         names = [each.name for each in held]
-        carrier_name = carrier.name if carrier else None
+        carrier_name = carrier.name if carrier else str(others) or None
         said = drain_text(server.name, carrier_name, moved, names, why, undo)
         return DrainResult(server, carrier_name, moved, names, said, undo=undo)
 
     async def to_drain(self, word: str) -> tuple[Server, Server | None, str]:
-        """The server, its backup, and why that cannot take over (empty when it can). Raises what `drain` raises."""
+        """The server, its backup, and why that cannot take over (empty when it can, or when others of its pool go on
+        with its campaigns). Raises what `drain` raises.
+        """
         async with self._db.read() as tx:
             server = await _find(tx, word)
             _check_not_drained(server, now())
             backup = await servers.get(tx, server.backup_id) if server.backup_id is not None else None
-        return server, backup, await self._why_not(server, backup)
+            others = await others_now(tx, server, now())
+        return server, backup, "" if others else await self._why_not(server, backup)
 
     async def _why_not(self, server: Server, backup: Server | None) -> str:
         """Why the backup cannot take over, in a sentence; empty when it can."""
@@ -234,32 +208,37 @@ class Servers(Judge):
         seen = await self.look(backup)
         return "" if seen.ok else f"{backup.name} cannot take over: {seen.sentence}."
 
-    async def restore(self, actor: Actor, word: str) -> RestoreResult:
-        """Undo drain and failover: the server carries its campaigns again.
+    async def restore(self, actor: Actor, word: str, *, whole: bool = False) -> RestoreResult:
+        """Undo drain and failover: the server carries its campaigns again. After a failover its part grows over
+        settings.outages.return_over, unless the `whole` shall come back at once.
 
         It is looked at first. Raises WrongStateError when it is down, in maintenance, or in use already.
         """
         self._access.require(actor, "server.restore")
-        server = await self.to_restore(word)
+        server = await self.to_restore(word, whole=whole)
+        over = timedelta(0) if whole else self._settings.outages.return_over
         at = now()
         async with self._db.transaction() as tx:
             server = (await servers.lock(tx, [server.id]))[server.id]
-            _check_restore(server, (await servers.active_windows(tx, at)).get(server.id), at)
+            _check_restore(server, (await servers.active_windows(tx, at)).get(server.id), at, whole=whole)
             before = await ways_now(tx, server, None)
-            await servers.change(tx, server.id, drained_at=None, drained_by=None, **NO_FAILOVER)
-            live = await campaigns.live_through(tx, server.id)
-            await _record(tx, "server.restore", f"{actor.mention} put {server.name} back to use.", server, at, actor)
-            undo = await self._keep(tx, "restore", server, before, actor, at)
+            await servers.change(tx, server.id, drained_at=None, drained_by=None, **begun(server, over, at))
             server = cast("Server", await servers.get(tx, server.id))
+            live = await campaigns.live_through(tx, server.id, at)
+            returns = return_of(await Ways.read(tx, at), server)
+            undo = await self._keep(tx, "restore", server, before, actor, at)
+            text = restored_text(server.name, actor, returns, undo, at)
+            await _record(tx, "server.restore", text, server, at, actor, await _thread_of(tx, server, actor))
         names = [each.name for each in live]
         paused = [each.name for each in live if each.state in {CampaignState.PAUSED, CampaignState.PAUSING}]
-        return RestoreResult(server, names, paused, restore_text(server.name, names, paused, undo), undo=undo)
+        said = restore_text(server.name, names, paused, undo, returns, at)
+        return RestoreResult(server, names, paused, said, undo=undo)
 
-    async def to_restore(self, word: str) -> Server:
+    async def to_restore(self, word: str, *, whole: bool = False) -> Server:
         """The server that would be in use again, once it was looked at. Raises what `restore` raises."""
         async with self._db.read() as tx:
             server = await _find(tx, word)
-            _check_restore(server, (await servers.active_windows(tx, now())).get(server.id), now())
+            _check_restore(server, (await servers.active_windows(tx, now())).get(server.id), now(), whole=whole)
         seen = await self.look(server)
         if not seen.ok:
             raise WrongStateError(f"{server.name} was not restored: {seen.sentence}. Repair it, then try again.")
@@ -287,7 +266,7 @@ class Servers(Judge):
     async def list(self) -> list[ServerRow]:
         """All servers, by name."""
         async with self._db.read() as tx:
-            return await _rows(tx, now())
+            return await rows(tx, now())
 
 
 def _taken(name: str) -> BadInputError:
@@ -299,32 +278,17 @@ async def _find(tx: Tx, word: str) -> Server:
     return known[complete(word, list(known), "server", _WHEN_NONE)]
 
 
-async def _named(tx: Tx, campaign_ids: Iterable[int]) -> list[Any]:
-    return sorted((each.campaign for each in await campaigns.placed_by_id(tx, campaign_ids)), key=lambda one: one.name)
+async def _named(tx: Tx, campaign_ids: Iterable[int], at: datetime) -> list[Any]:
+    placed = await campaigns.placed_by_id(tx, campaign_ids, at)
+    return sorted((each.campaign for each in placed), key=lambda one: one.name)
 
 
-async def _rows(tx: Tx, at: datetime) -> list[ServerRow]:
-    known = {server.id: server for server in await servers.every(tx)}
-    windows = await servers.active_windows(tx, at)
-    outages = await servers.open_outages(tx)
-    carried = await campaigns.names_by_carrier(tx)
-
-    def name_of(server_id: int | None) -> str | None:
-        return known[server_id].name if server_id is not None else None
-
-    return [
-        ServerRow(
-            server=server,
-            state=effective_state(server, windows.get(server.id)),
-            window=windows.get(server.id),
-            outage=outages.get(server.id),
-            backup=name_of(server.backup_id),
-            carrier=name_of(server.failover_to_id),
-            carries_for=[each.name for each in known.values() if each.failover_to_id == server.id],
-            campaigns=carried.get(server.id, []),
-        )
-        for server in known.values()
-    ]
+async def _thread_of(tx: Tx, server: Server, actor: Actor) -> int | None:
+    """What policy does belongs to the outage that led to it, also when that is over; what a person does, to an open
+    one.
+    """
+    last = await servers.last_outage_of(tx, server.id) if actor == HOLDFAST else None
+    return last.id if last is not None else None
 
 
 async def _check_failover(tx: Tx, server: Server, backup: Server, at: datetime) -> None:
@@ -353,8 +317,14 @@ def _check_not_drained(server: Server, at: datetime) -> None:
         )
 
 
-def _check_restore(server: Server, window: Maintenance | None, at: datetime) -> None:
-    if server.drained_at is None and server.failover_to_id is None:
+def _check_restore(server: Server, window: Maintenance | None, at: datetime, *, whole: bool) -> None:
+    returning = server.returning_until is not None and at < server.returning_until
+    if server.drained_at is None and server.failover_to_id is None and not (returning and whole):
+        if returning and server.returning_until is not None:
+            raise WrongStateError(
+                f"{server.name} is returning already and carries all of its mail at "
+                f"{moment(server.returning_until, at)}. At once: /server restore {server.name} whole"
+            )
         raise WrongStateError(f"{server.name} is in use already: it is neither drained nor failed over.")
     # Drained is what is being undone.
     obstacle = None if window is None and server.health != Health.DOWN else _still(server, window, at)
@@ -367,12 +337,6 @@ def _still(server: Server, window: Maintenance | None, at: datetime) -> str:
         return f"It is in maintenance until {moment(window.ends_at, at)}; restore it then."
     said = f" ({server.last_text} at {stage_name(server.last_stage)})" if server.last_stage else ""
     return f"It is down{said}. Repair it, and restore it when /server status {server.name} says up."
-
-
-async def _note_settings(tx: Tx, server_id: int, text: str, at: datetime) -> None:
-    """For the audit log: a start can change a server too. Nobody has to be told of it."""
-    entry = Entry("server.settings", text, HOLDFAST.id, at, server_id=server_id)
-    await timeline.record(tx, entry, post=False)
 
 
 async def _record(

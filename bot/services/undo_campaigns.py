@@ -94,7 +94,7 @@ async def _valid(tx: Tx, held: Held) -> dict[str, Any]:
 async def _obstacles(tx: Tx, campaign_ids: Iterable[int], at: datetime) -> dict[int, str]:
     """Why some of them cannot go on: id -> sentence."""
     obstacles = await holding.Obstacles.read(tx, at)
-    placed = await campaigns.placed_by_id(tx, campaign_ids, lock_servers=True)
+    placed = await campaigns.placed_by_id(tx, campaign_ids, at, lock_servers=True)
     found = {each.campaign.id: (each.campaign.name, obstacles.of(each)) for each in placed}
     return {key: f"{name} stays paused. {why}" for key, (name, why) in found.items() if why is not None}
 

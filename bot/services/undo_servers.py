@@ -18,7 +18,9 @@ from storage.db import Database, Tx
 from storage.models import CampaignState, Hold, Server, Undo
 from storage.timeline import Entry
 
-_AT = ("failover_at", "drained_at")
+_AT = ("failover_at", "drained_at", "returning_since", "returning_until")
+_BY_THE_CLOCK = ("returning_from_id", "returning_since", "returning_until")
+"""What goes on by itself: a return that has come to its end meanwhile is no change that anybody made."""
 
 
 async def look(db: Database, service: Servers, note: Undo) -> None:
@@ -48,6 +50,8 @@ async def undo(tx: Tx, note: Undo, actor: Actor, at: datetime) -> str:
     known = await servers.lock(tx, before)
     await _check_unchanged(tx, note)
     for server_id, way in before.items():
+        if note.deed == "server.restore" and way["failover_to_id"] is not None:
+            way["failover_by"] = actor.mention  # a person's failover now, which policy leaves alone
         await servers.change(tx, server_id, **way)
     again = await stop_again(tx, await _let_on(tx, note), at, actor)
     paused = [int(each) for each in note.data.get("held", ())]
@@ -65,8 +69,12 @@ async def undo(tx: Tx, note: Undo, actor: Actor, at: datetime) -> str:
 
 async def _check_unchanged(tx: Tx, note: Undo) -> None:
     after = note.data["after"]
-    if ways_out(await servers.ways_of(tx, [int(key) for key in after])) != after:
+    if _lasting(ways_out(await servers.ways_of(tx, [int(key) for key in after]))) != _lasting(after):
         raise WrongStateError("Nothing was undone. Somebody has changed the servers since; see /server list")
+
+
+def _lasting(ways: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {key: {name: each for name, each in way.items() if name not in _BY_THE_CLOCK} for key, way in ways.items()}
 
 
 async def _carrier_before(tx: Tx, note: Undo) -> Server | None:
@@ -79,7 +87,7 @@ async def _carrier_before(tx: Tx, note: Undo) -> Server | None:
 
 async def _would_send(tx: Tx, note: Undo) -> bool:
     """Whether mail would go through another server by the undo at once."""
-    live = await campaigns.live_of(tx, _before(note))
+    live = await campaigns.live_of(tx, await servers.fellows(tx, _before(note)))
     held_again = set(await _let_on(tx, note))
     paused = {int(each) for each in note.data.get("held", ())}
     return any(

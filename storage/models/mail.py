@@ -34,6 +34,16 @@ class Server(Base):
     """Set while another server carries this one's campaigns."""
     failover_at: Mapped[datetime | None]
     failover_by: Mapped[str | None]
+    returning_from_id: Mapped[int | None] = mapped_column(BigInteger)
+    """After a failover: who carries what this one does not carry again yet, from returning_since until
+    returning_until. Its part grows with the clock, so that nothing has to be written meanwhile.
+    """
+    returning_since: Mapped[datetime | None]
+    returning_until: Mapped[datetime | None]
+    pool: Mapped[str | None] = mapped_column(String(64))
+    """Servers of one pool share the mail of them all, each by its weight."""
+    weight: Mapped[int] = mapped_column(default=1)
+    """0: it takes nothing while another one of its pool can."""
     max_connections: Mapped[int] = mapped_column(default=10)
     rate_per_second: Mapped[int | None]
     health: Mapped[str] = mapped_column(String(12), default=Health.UNCHECKED)

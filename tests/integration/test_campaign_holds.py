@@ -113,6 +113,6 @@ async def test_it_knows_what_a_server_carries(db: Database, campaigns: Campaigns
     await add_campaign(db, backup, 1, name="own")
     await add_campaign(db, backup, 1, name="later", state=CampaignState.SCHEDULED)
     async with db.read() as tx:
-        assert await store.sending_through(tx, primary) == []
-        assert [each.name for each in await store.sending_through(tx, backup)] == ["moved", "own"]
-        assert await store.names_by_carrier(tx) == {backup: ["later", "moved", "own"]}
+        assert await store.sending_through(tx, primary, now()) == []
+        assert [each.name for each in await store.sending_through(tx, backup, now())] == ["moved", "own"]
+        assert await store.names_by_carrier(tx, now()) == {backup: ["later", "moved", "own"]}

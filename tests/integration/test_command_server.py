@@ -40,7 +40,11 @@ async def test_drain_and_restore_say_how_to_undo_it(world: World) -> None:
     status = await world.type("/server status primary")
     assert "is drained by @U0MARIA: nothing is sent through it." in status
     assert "Put it back to use: /server restore primary" in status
-    assert "primary is in use again. spring-sale goes through it." in await world.type("/server restore primary")
+    said = await world.type("/server restore primary")
+    assert "primary is in use again and returns slowly: 5 % of its mail now, all at" in said
+    assert "All of it at once: /server restore primary whole. Undo it with /holdfast undo 2" in said
+    assert "is returning already" in await world.type("/server restore primary")
+    assert "primary is in use again. spring-sale goes through it." in await world.type("/server restore primary whole")
 
 
 async def test_a_backup_takes_over_named_or_not(world: World) -> None:

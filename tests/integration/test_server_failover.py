@@ -193,7 +193,7 @@ async def test_restore_puts_campaigns_back_once_the_server_answers(world: World)
     with pytest.raises(WrongStateError, match=r"was not restored: connection refused at connect to 127\.0\.0\.1"):
         await world.servers.restore(MARIA, "primary")
     await world.first.heal()
-    result = await world.servers.restore(MARIA, "primary")
+    result = await world.servers.restore(MARIA, "primary", whole=True)
     assert result.text == (
         "primary is in use again. spring-sale goes through it. by-hand is still paused: /campaign resume by-hand. "
         "Undo it with /holdfast undo 2"

@@ -2,6 +2,7 @@
 
 from bot.services.campaign_asking import AskStatus
 from bot.services.ramp_shapes import plain
+from bot.services.server_results import by_way_of
 from bot.services.words import joined
 from bot.slack import blocks
 from bot.slack.blocks import Block, View, button, clip, count, escape
@@ -63,12 +64,13 @@ def _who_decides(status: AskStatus) -> str:
 
 def _facts(status: AskStatus) -> list[tuple[str, str]]:
     placed, campaign = status.placed, status.campaign
-    stands_in = f" in place of {placed.server.name}" if placed.carrier.id != placed.server.id else ""
+    moved = not placed.carriers and placed.carrier.id != placed.server.id
+    stands_in = f" in place of {placed.server.name}" if moved else ""
     facts = [("Recipients", f"{campaign.recipients:,}")]
     if status.deed == "cancel":
         facts.append(("Would not get it any more", _to_go(status)))
     facts += [
-        ("Through", escape(f"{placed.carrier.name}{stands_in}")),
+        ("Through", escape(f"{by_way_of(placed)}{stands_in}")),
         ("Subject", escape(clip(campaign.subject, _LONG_TEXT))),
         ("From", escape(clip(status.sender, _LONG_TEXT)) or "as in the message"),
     ]

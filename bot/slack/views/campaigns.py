@@ -62,6 +62,8 @@ def _told(by_state: Counter[str]) -> str:
 
 
 def _through(row: CampaignRow) -> str:
+    if row.pool is not None:
+        return f"pool {row.pool}"
     return row.carrier if row.carrier == row.server else f"{row.carrier} for {row.server}"
 
 
@@ -159,7 +161,7 @@ def status(shown: CampaignStatus, unknown: Sequence[str] = ()) -> View:
 def _phrase(shown: CampaignStatus) -> str:
     campaign = shown.campaign
     stands_in = f" in place of {shown.server.name}" if shown.carrier.id != shown.server.id else ""
-    through = f"through {shown.carrier.name}{stands_in}"
+    through = f"through {shown.through or f'{shown.carrier.name}{stands_in}'}"
     match CampaignState(campaign.state):
         case CampaignState.SENDING:
             return f"is being sent {through}."

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from bot.services.server_results import DRAINED, MAINTENANCE, ServerRow
+from bot.services.server_results import DRAINED, MAINTENANCE, Return, ServerRow, percent
 from bot.services.words import joined
 from bot.slack import blocks
 from bot.slack.blocks import View, aligned, clip, count, escape
@@ -63,6 +63,10 @@ def _notes(row: ServerRow) -> list[str]:
         notes.append(f"carried by {row.carrier}")
     if row.carries_for:
         notes.append(f"carries for {joined(list(row.carries_for))}")
+    if row.returns:
+        notes.append(f"returning, {percent(row.returns.part)}")
+    if row.server.pool:
+        notes.append(f"pool {row.server.pool}, {percent(row.part or 0.0)}")
     if row.outage:
         notes.append(f"outage #{row.outage.id}")
     elif row.failure:
@@ -74,7 +78,7 @@ def _notes(row: ServerRow) -> list[str]:
 def brief(rows: Sequence[ServerRow]) -> list[str]:
     """For the home tab: a line for each server that needs somebody, and one for all that are well."""
     ordered = sorted(rows, key=lambda row: (_ORDER[row.state], row.name))
-    troubled = [row for row in ordered if row.state != Health.UP or row.carrier]
+    troubled = [row for row in ordered if row.state != Health.UP or row.carrier or row.returns]
     well = [row.name for row in ordered if row not in troubled]
     lines = [_brief(row) for row in troubled[:_BRIEF]]
     if len(troubled) > _BRIEF:
@@ -95,6 +99,8 @@ def _brief(row: ServerRow) -> str:
         parts.append(f"by {safe(server.drained_by)}")
     if row.carrier:
         parts.append(f"{escape(row.carrier)} carries its campaigns")
+    if row.returns:
+        parts.append(_returns(row.returns))
     if row.failure:
         reply = clip(row.failure, _REPLY).replace("`", "'")
         parts.append(f"`{escape(reply)}`")
@@ -120,6 +126,12 @@ def status(row: ServerRow) -> View:
     ]
     if row.carrier:
         facts.append(("Carried by", escape(row.carrier)))
+    if row.returns:
+        facts.append(("Returning", _returns(row.returns)))
+    if server.pool:
+        facts.append(
+            ("Pool", f"{escape(server.pool)}, weight {server.weight:,}: {percent(row.part or 0.0)} of its mail now")
+        )
     if row.carries_for:
         facts.append(("Carries for", escape(joined(list(row.carries_for)))))
     if row.window is not None:
@@ -145,6 +157,11 @@ def _phrase(row: ServerRow) -> str:
             return f"is {row.state}{since}."
 
 
+def _returns(returns: Return) -> str:
+    until = blocks.time(returns.until)
+    return f"{percent(returns.part)} of its mail, all at {until}; {escape(returns.source)} carries the rest"
+
+
 def _looked(row: ServerRow) -> str:
     server = row.server
     if server.last_probe_at is None:
@@ -163,6 +180,8 @@ def _next(row: ServerRow) -> str:
     name = row.name
     if row.window is not None:
         return f"End the maintenance now: /maintenance cancel {row.window.id}"
+    if row.returns and row.state == Health.UP:
+        return f"Let all of its mail return at once: /server restore {name} whole"
     if row.state == DRAINED or row.carrier:
         ready = "When it is repaired, put" if row.server.health == Health.DOWN else "Put"
         return f"{ready} it back to use: /server restore {name}"
