@@ -21,6 +21,7 @@ from bot.errors import BotError
 from bot.mail.ledger import Ledger
 from bot.mail.pacing import Paces
 from bot.mail.parking import Parking
+from bot.mail.pool import Split
 from bot.mail.preparing import Compose
 from storage import leases, sendable, shards
 from storage.db import Database, Tx
@@ -108,6 +109,8 @@ class Job:
     """Addresses that were suppressed lately: what is under way to them is looked at once more before it leaves."""
     _noted: deque[tuple[float, set[str]]] = field(default_factory=deque)
     """The same, by the loop's time at which they came."""
+    split: Split | None = None
+    """How its rows are split among several lanes; None: one lane has them all."""
     _waiting: deque[Item] = field(default_factory=deque)
     _parked: Parking = field(default_factory=Parking)
     _ranges: dict[int, _Range] = field(default_factory=dict)
@@ -283,7 +286,7 @@ class Job:
         leased = _Range(lease_id, len(rows), part)
         self._ranges[lease_id] = leased
         self._waiting.extend(self._items(rows, lambda _: leased))
-        wake()
+        (wake if self.split is None else self.split.wake)()
 
     def _items(self, rows: Sequence[Row], range_of: Callable[[int], _Range]) -> list[Item]:
         """Their addresses may have been suppressed while they were being read."""

@@ -34,6 +34,8 @@ _LOOK_EVERY = 0.25
 _TRIAL_EVERY = 3.0
 """Seconds between trials of a server that keeps failing."""
 _BACKOFF_FIRST, _BACKOFF_MAX = 0.2, 5.0
+_POOLED_STOP_AFTER = 10
+"""Failures in a row after which only trials go to a server, where others can take what it does not."""
 _RECENT = 500
 """Addresses remembered of what a server took, to know how much of it goes to which provider."""
 _CATCH_UP = 0.05
@@ -57,7 +59,8 @@ class Lane:
         self.carrier = carrier
         self.jobs: list[Job] = []
         self._endpoint = endpoint
-        self._stop_after = settings.sending.stop_after_failures
+        self._patience = self._stop_after = settings.sending.stop_after_failures
+        self._settle_timeout = settings.sending.settle_timeout
         self._paces = paces
         self._ledger = ledger
         self._testimony = ledger.about(carrier.id)
@@ -65,6 +68,7 @@ class Lane:
         self._free_slots = free_slots
         self._limits = limits
         self._loop = asyncio.get_running_loop()
+        self._down_since = self._loop.time()
         self._channels: list[Channel] = []
         self._turn = 0
         self._taken = 0
@@ -94,11 +98,17 @@ class Lane:
     def add(self, job: Job) -> None:
         if job not in self.jobs:
             self.jobs.append(job)
+        self._set_patience()
         self.wake()
 
     def remove(self, job: Job) -> None:
         if job in self.jobs:
             self.jobs.remove(job)
+            self._set_patience()
+
+    def _set_patience(self) -> None:
+        pooled = any(job.split is not None for job in self.jobs)
+        self._stop_after = min(self._patience, _POOLED_STOP_AFTER) if pooled else self._patience
 
     def abort(self, job: Job) -> None:
         """Hang up on what is in flight of this job; those sends end at once with what is known of them."""
@@ -114,6 +124,8 @@ class Lane:
 
     def update(self, carrier: Carrier) -> None:
         """The server's row has changed: its limits, or whether it may be used."""
+        if carrier.down and not self.carrier.down:
+            self._down_since = self._loop.time()
         self.carrier = carrier
         self._fit()
         self.wake()
@@ -129,9 +141,21 @@ class Lane:
         return here == replace(
             carrier,
             usable=here.usable,
+            down=here.down,
             rate_per_second=here.rate_per_second,
             max_connections=here.max_connections,
         )
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether anything is under way."""
+        return any(channel.connection is not None and not channel.connection.is_idle for channel in self._channels)
+
+    @property
+    def is_out(self) -> bool:
+        """Whether a job that has other lanes goes on without this one: its server fails, or may not be used."""
+        cut_off = self._backoff > _BACKOFF_FIRST and all(channel.connection is None for channel in self._channels)
+        return cut_off or self._tripped or self._closing or not self.carrier.usable
 
     async def close(self, within: float) -> None:
         """Take no further row, let what is in flight settle, then hang up: at the latest after `within` seconds."""
@@ -190,6 +214,11 @@ class Lane:
             await asyncio.sleep(_LOOK_EVERY)
             at = self._loop.time()
             self._measure()
+            for job in self.jobs:
+                if job.split is not None:
+                    job.split.tick(at, job.in_flight)
+            if self.carrier.down and at - self._down_since > self._settle_timeout:
+                self._hang_up()
             for channel in self._channels:
                 if channel.connection is not None and (channel.rest(at) or channel.retired):
                     self._part_with(channel)
@@ -206,6 +235,12 @@ class Lane:
         self._taken = 0
         for provider in self._paces.forget(self._loop.time()):
             log.info("the provider takes mail at full pace again", server=self.carrier.name, provider=provider)
+
+    def _hang_up(self) -> None:
+        """What a dead server has not answered would keep its campaign from its end; as after a pause, it ends now."""
+        for channel in list(self._channels):
+            if channel.connection is not None and not channel.connection.is_idle:
+                channel.abort()
 
     def _part_with(self, channel: Channel) -> None:
         if channel.connection is not None and channel.connection.is_idle:
@@ -273,6 +308,9 @@ class Lane:
                 job.refill(self.wake)
                 if ahead and job.rows <= len(self._channels):
                     continue  # one that is at rest takes it sooner
+            split = job.split
+            if split is not None and not split.may_take(self.carrier.id, at):
+                continue
             while (item := job.take(paces, at)) is not None:
                 try:
                     item.body = job.compose(item.row, stuffed=stuffed)
@@ -281,6 +319,8 @@ class Lane:
                 else:
                     if paces.limited and (pace := paces.of(item.row.email_key)) is not None:
                         pace.sent(at)
+                    if split is not None:
+                        split.took(self.carrier.id)
                     return item
         if (due := paces.next_at()) is not None and due > at:
             self._look_at(due)

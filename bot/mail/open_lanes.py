@@ -13,10 +13,11 @@ from bot.mail.journal import Journal
 from bot.mail.known_paces import KnownPaces
 from bot.mail.lanes import Lane
 from bot.mail.ledger import Ledger
+from bot.mail.pool import Split
 from bot.mail.shares import Shares
 from bot.mail.transaction import Limits
 from storage.db import Database
-from storage.sending import Carrier
+from storage.sending import Carrier, Work
 
 SLOTS = 1024
 """Connections that one worker may hold over all servers."""
@@ -51,7 +52,8 @@ class OpenLanes:
         for server_id, lane in list(self._lanes.items()):
             lane.check()
             carrier = mine.get(server_id)
-            idle = self._fleet.others and clock - self._used.get(server_id, 0.0) > _LINGER
+            unused = self._fleet.others and clock - self._used.get(server_id, 0.0) > _LINGER
+            idle = unused and not lane.is_busy  # closing waits for what is under way, and a pause must not
             if carrier is None or not lane.same_place(carrier) or idle:
                 await self._close(server_id)
             else:
@@ -64,9 +66,16 @@ class OpenLanes:
         self._paces.keep()
 
     def assign(self, job: Job) -> None:
-        """The job goes through the lane of its server, and through no other."""
+        """To the lanes of its ways and to no other, split among them where there are several."""
+        ways = {way.server_id: way for way in job.work.ways}
+        if len(ways) == 1:
+            job.split = None
+        else:
+            job.split = job.split or Split(asyncio.get_running_loop().time())
+            open_ones = ((self._lanes[each], way) for each, way in ways.items() if each in self._lanes)
+            job.split.arrange((way.server_id, lane, way.part, way.returning) for lane, way in open_ones)
         for server_id, lane in self._lanes.items():
-            if server_id == job.work.server_id:
+            if server_id in ways:
                 lane.add(job)
             else:
                 lane.remove(job)
@@ -80,9 +89,15 @@ class OpenLanes:
         for lane in self._lanes.values():
             lane.abort(job)
 
-    def waker(self, server_id: int) -> Callable[[], None]:
-        """What tells the server's lane that there is something to send."""
-        lane = self._lanes.get(server_id)
+    def are_open(self, work: Work) -> bool:
+        """Whether there is a lane for each of its ways."""
+        return all(way.server_id in self._lanes for way in work.ways)
+
+    def waker(self, job: Job) -> Callable[[], None]:
+        """What tells the job's lanes that there is something to send."""
+        if job.split is not None:
+            return job.split.wake
+        lane = self._lanes.get(job.work.ways[0].server_id)
         return lane.wake if lane is not None else _nobody
 
     async def close(self) -> None:

@@ -38,6 +38,7 @@ from storage.db import Database
 from storage.errors import StorageError
 from storage.models import Shard
 from storage.sending import Work
+from storage.ways import Ways
 
 log = structlog.get_logger()
 
@@ -147,8 +148,9 @@ class Sender:
     async def step(self) -> None:
         """Bring jobs and lanes in line with the database, confirm what has stopped, finish what is done."""
         async with self.db.read() as tx:
-            carriers = await sending.carriers(tx, now())
-            work = await sending.work(tx)
+            ways = await Ways.read(tx, now())
+            carriers = sending.carriers_of(ways)
+            work = await sending.work(tx, ways)
             cut = await shards.waiting(tx)
             # A margin, because a suppression's own time is set before its transaction commits.
             since = self._seen_suppressions - timedelta(seconds=5)
@@ -159,7 +161,8 @@ class Sender:
             if key not in wanted or wanted[key].stopping or self._jobs[key].stopped:
                 self._drops[key] = asyncio.create_task(self._drop(self._jobs.pop(key)))
         await self._turn_away(wanted)
-        await self._lanes.adjust(carriers, {job.work.server_id for job in self._jobs.values()})
+        under_way = (self._jobs.keys() | self._arrived.keys()) & wanted.keys()
+        await self._lanes.adjust(carriers, {way.server_id for key in under_way for way in wanted[key].ways})
         for key, item in wanted.items():
             if not self._settled(key):
                 continue  # its last job still has something in flight
@@ -289,6 +292,8 @@ class Sender:
 
     async def _drive(self, key: Key, work: Work, fresh: set[str]) -> None:
         job = self._jobs.get(key)
+        if job is None and not self._lanes.are_open(work):
+            return  # it came in a moment ago: at the next look its lanes are there, and none of them begins alone
         if job is None:
             job = await self._open(key, work)
             if job is None:
@@ -297,7 +302,7 @@ class Sender:
         job.work = work
         job.suppress(fresh)
         self._lanes.assign(job)
-        job.refill(self._lanes.waker(work.server_id))
+        job.refill(self._lanes.waker(job))
 
     async def _open(self, key: Key, work: Work) -> Job | None:
         """A job for new work. Where the message cannot be compiled, it is paused and the team is told why."""
