@@ -16,7 +16,7 @@ from typing import Final, Protocol
 
 LEAD: Final = 16.0
 """Rows of the whole by which a lane may run ahead at least; a small campaign is to be split too."""
-_LEAD_SECONDS = 0.1
+_LEAD_SECONDS = 0.05
 """As `LEAD`, in what all lanes take in that time: so much that nobody waits for a single round trip."""
 _TICK = 0.2
 _LOOK = 1.0

@@ -43,7 +43,7 @@ async def test_drain_and_restore_say_how_to_undo_it(world: World) -> None:
     said = await world.type("/server restore primary")
     assert "primary is in use again and returns slowly: 5 % of its mail now, all at" in said
     assert "All of it at once: /server restore primary whole. Undo it with /holdfast undo 2" in said
-    assert "is returning already" in await world.type("/server restore primary")
+    await world.refused("/server restore primary", "is returning already and carries all of its mail at", JONAS)
     assert "primary is in use again. spring-sale goes through it." in await world.type("/server restore primary whole")
 
 

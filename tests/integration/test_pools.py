@@ -65,7 +65,7 @@ async def test_two_servers_take_three_quarters_and_one_quarter_at_full_speed(
     async with running(db, database_url, tmp_path):
         await until_state(db, campaign, CampaignState.FINISHED, within=60)
     assert len(nobody_twice(relays[0].messages, relays[1].messages)) == 6000
-    assert parts(*relays[:2]) == pytest.approx([0.75, 0.25], abs=0.03)
+    assert parts(*relays[:2]) == pytest.approx([0.75, 0.25], abs=0.04)
     async with db.read() as tx:
         carried = Counter(await tx.scalars(select(Delivery.server_id)))
     assert carried == {heavy: relays[0].count, light: relays[1].count}
@@ -242,7 +242,7 @@ async def test_a_server_that_returns_carries_its_part_and_the_one_before_it_the_
     async with running(db, database_url, tmp_path):
         await until_state(db, campaign, CampaignState.FINISHED, within=60)
         part = 0.05 + 0.95 / 3
-        assert parts(*relays[:2]) == pytest.approx([part, 1 - part], abs=0.03)
+        assert parts(*relays[:2]) == pytest.approx([part, 1 - part], abs=0.04)
         second = await add_campaign(db, primary, 1000, name="second", state=CampaignState.SCHEDULED)
         taken = relays[0].count
         await change(db, primary, health=Health.DOWN)
