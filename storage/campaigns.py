@@ -36,7 +36,7 @@ class Placed(NamedTuple):
     server: Server
     carrier: Server
     carriers: tuple[Server, ...] = ()
-    """All that carry it now, by name, where that is not `carrier` alone: a pool, or a server that returns."""
+    """All that carry it now, by name, of a pool or beside a server that returns; empty: `carrier` alone."""
 
     @property
     def through(self) -> tuple[Server, ...]:
@@ -45,8 +45,8 @@ class Placed(NamedTuple):
 
     @property
     def pool(self) -> str | None:
-        """The pool through which it goes, where it goes through several servers of one."""
-        return self.server.pool if len(self.carriers) > 1 else None
+        """The pool whose servers share it."""
+        return self.server.pool if self.carriers else None
 
 
 async def get(tx: Tx, campaign_id: int) -> Campaign | None:
@@ -94,7 +94,8 @@ async def placed(tx: Tx, at: datetime, *conditions: ColumnElement[bool], lock_se
 def _placed(campaign: Campaign, ways: Ways) -> Placed:
     server, carriers = ways.servers[campaign.server_id], ways.carriers(campaign.server_id)
     carrier = ways.stand_in(server)
-    return Placed(campaign, server, carrier, carriers if carriers != (carrier,) else ())
+    alone = server.pool is None and carriers == (carrier,)
+    return Placed(campaign, server, carrier, () if alone else carriers)
 
 
 async def placed_by_id(

@@ -34,7 +34,7 @@ class CampaignRow:
     recipients: int
     counts: dict[str, int]
     pool: str | None = None
-    """Where several servers of one pool carry it."""
+    """The pool whose servers share it."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class CampaignStatus:
     slowed: Sequence[SlowedProvider] = ()
     """The receiving providers that put off what goes through its server; only while it is being sent."""
     through: str | None = None
-    """The servers that carry it now, where that is not `carrier` alone: `relay-a and relay-b (pool marketing)`."""
+    """The servers that carry it now: `relay-a and relay-b (pool marketing)`. None: `carrier` alone."""
 
     @property
     def to_go(self) -> int:
