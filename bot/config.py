@@ -151,9 +151,13 @@ class OutageSettings(_Section):
     remind_after: RemindSettings = RemindSettings()
     return_to_primary: Literal["ask", "auto"] = "ask"
     """Whether a server that failed over by policy is restored by a person, or by itself once it is well."""
-    return_after: Annotated[timedelta, BeforeValidator(_seconds)] = timedelta(minutes=10)
+    return_after: Annotated[timedelta, BeforeValidator(_seconds)] = Field(
+        default=timedelta(minutes=10), ge=timedelta(0)
+    )
     """With auto: for how long it must have been up without interruption."""
-    return_over: Annotated[timedelta, BeforeValidator(_seconds)] = timedelta(minutes=10)
+    return_over: Annotated[timedelta, BeforeValidator(_seconds)] = Field(
+        default=timedelta(minutes=10), ge=timedelta(0), le=timedelta(days=7)
+    )
     """For how long its part of its own mail grows, whoever restored it. 0: all at once."""
 
 

@@ -17,6 +17,9 @@ LINES = 5
 _WEIGHTS = {
     "server.failover": 9,
     "server.restore": 9,
+    "server.return_ended": 9,
+    "server.returned": 8,
+    "outage.goes_on": 7,
     "outage.identified": 8,
     "outage.recovered": 8,
     "outage.not_failed_over": 8,

@@ -5,7 +5,7 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -16,6 +16,7 @@ from bot.config import Settings
 from bot.errors import SHOWABLE
 from bot.services.judging import Judge
 from bot.services.names import check_name
+from bot.services.server_results import percent
 from bot.services.when import lasting
 from bot.services.words import joined
 from storage import servers, workers
@@ -154,19 +155,23 @@ async def _try_writing(db: Database) -> None:
 
 async def _servers(settings: Settings, db: Database, known: Iterable[Server]) -> list[Finding]:
     """A real probe of each server, those of the settings first; all at once, for a silent one takes seconds."""
-    given = [Server(name=name, host=each.host, port=each.port, tls=each.tls) for name, each in settings.servers.items()]
+    given = [
+        Server(name=name, **each.model_dump(include={"host", "port", "tls", "pool", "weight"}))
+        for name, each in settings.servers.items()
+    ]
     others = [server for server in known if server.name not in settings.servers]
     if not given and not others:
         sentence = "There is no mail server. Add one to holdfast.toml, under [servers.primary], with its host and port."
         return [Finding("servers", ok=False, sentence=sentence)]
     judge = Judge(db, settings)
     backups = {server.id: server.name for server in known}
-    looks = [_server(judge, each, settings.servers[each.name].backup) for each in given]
-    looks += [_server(judge, each, backups.get(each.backup_id or 0)) for each in others]
+    both = [*given, *others]
+    looks = [_server(judge, each, settings.servers[each.name].backup, both) for each in given]
+    looks += [_server(judge, each, backups.get(each.backup_id or 0), both) for each in others]
     return await asyncio.gather(*looks)
 
 
-async def _server(judge: Judge, server: Server, backup: str | None) -> Finding:
+async def _server(judge: Judge, server: Server, backup: str | None, known: Iterable[Server]) -> Finding:
     what = f"server {server.name}"
     try:
         check_name(server.name, "server")
@@ -177,9 +182,22 @@ async def _server(judge: Judge, server: Server, backup: str | None) -> Finding:
         sentence = f"{seen.sentence}. Correct servers.{server.name} in holdfast.toml, or repair the server."
         return Finding(what, ok=False, sentence=sentence)
     takes_over = f"{backup} is its backup." if backup else "It has no backup, so an outage stops its campaigns."
+    others = [each for each in known if server.pool is not None and each.pool == server.pool and each is not server]
+    if others:
+        stops = f"{backup} is its backup" if backup else "it has no backup"
+        takes_over = f"{_shares(server, others)}; where none of them can take its part, {stops}."
+    elif server.pool is not None:
+        takes_over = f"It is alone in pool {server.pool}: name another server's pool so too. {takes_over}"
     expiry = _expiry(seen.certificate_expires)
     sentence = " ".join(part for part in (f"{seen.sentence}.", expiry, takes_over) if part)
-    return Finding(what, ok=True, sentence=sentence, warn=expiry is not None)
+    alone = server.pool is not None and not others
+    return Finding(what, ok=True, sentence=sentence, warn=expiry is not None or alone)
+
+
+def _shares(server: Server, others: Sequence[Server]) -> str:
+    whole = server.weight + sum(each.weight for each in others)
+    part = percent(server.weight / whole) if whole else percent(1 / (len(others) + 1))
+    return f"It takes {part} of pool {server.pool}, with {joined([each.name for each in others])}"
 
 
 def _expiry(expires: datetime | None) -> str | None:

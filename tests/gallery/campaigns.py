@@ -66,6 +66,7 @@ STATUSES: dict[str, CampaignStatus] = {
     ),
     "sending": known(),
     "sending through the backup": known(carrier=server("backup", id=2)),
+    "sending through a pool": known(through="relay-a, relay-b and relay-c (pool marketing)"),
     "sending, no data yet": known(rate_per_minute=None, remaining=None),
     "sending, no sender": known(sender_alive=False),
     "sending, an obstacle": known(obstacle=DOWN, outage_id=3),

@@ -16,6 +16,8 @@ from bot.services.outage_shapes import (
     Totals,
 )
 from bot.services.reminders import ReminderCard
+from bot.services.server_results import Return
+from bot.services.server_ways import Others
 from bot.slack.views import outage, outage_replies, reminder, timeline
 from storage.models import Outage, OutageState, Reminder, Timeline
 from tests.gallery.scene import Scenes, each
@@ -119,6 +121,15 @@ CARDS: dict[str, Headline] = {
         servers=(down(failed_over_to="backup"),),
         campaigns=(touched(state="sending", held=False, through="backup"),),
         actions=("outage.acknowledge", "outage.resolve"),
+    ),
+    "open, others of its pool go on": card(
+        servers=(down(others=Others(("relay-b", "relay-c"), "marketing")),),
+        campaigns=(touched(state="sending", held=False, through="relay-b and relay-c"),),
+        actions=("outage.acknowledge", "outage.resolve"),
+    ),
+    "it returns": monitoring(
+        servers=(down(state="up", returns=Return(0.4, NIGHT + timedelta(minutes=70), "backup")),),
+        campaigns=(touched(state="sending", held=False, through="backup and primary"),),
     ),
     "open, its backup is down too": card(servers=(down(backup_usable=False),), actions=(TAKE[0], TAKE[2])),
     "open, no backup": card(servers=(down(backup=None, backup_usable=False),), actions=(TAKE[0], TAKE[2])),

@@ -2,9 +2,10 @@
 
 from typing import Any
 
+from bot.access import HOLDFAST
 from bot.services import server_results as results
 from bot.services.provider_paces import SlowedProvider
-from bot.services.server_results import ServerRow
+from bot.services.server_results import Return, ServerRow
 from bot.slack.views import replies, servers
 from storage.models import Maintenance, Outage
 from tests.gallery.scene import Scenes, each
@@ -17,6 +18,7 @@ BROKEN: dict[str, Any] = {
     "last_text": "4.3.2 shutting down",
 }
 OUTAGE = Outage(id=3)
+RETURN = Return(0.4, NIGHT.replace(hour=3, minute=20), "backup")
 WINDOW = Maintenance(id=4, ends_at=NIGHT.replace(hour=5))
 
 
@@ -29,7 +31,7 @@ def row(
     name: str = "primary", state: str = "up", *, campaigns: tuple[str, ...] = ("spring-sale",), **changes: Any
 ) -> ServerRow:
     values: dict[str, Any] = {"window": None, "outage": None, "backup": None, "carrier": None, "carries_for": ()}
-    values |= {"slowed": (), "at": None}
+    values |= {"slowed": (), "at": None, "part": None, "returns": None}
     of_server = {key: changes.pop(key) for key in set(changes) - set(values)}
     return ServerRow(server(name, **of_server), state, campaigns=campaigns, **(values | changes))
 
@@ -55,6 +57,9 @@ STATES: dict[str, ServerRow] = {
     "at an IPv6 address, with many campaigns": row(
         "ninth", host="2001:db8::25", campaigns=tuple(f"mailing-{number:03}" for number in range(1, 501))
     ),
+    "of a pool": row("relay-a", pool="marketing", weight=3, part=0.75),
+    "of a pool, left out": row("relay-b", "down", pool="marketing", weight=1, part=0.0, outage=OUTAGE, **BROKEN),
+    "returning": row("eleventh", backup="backup", returns=RETURN),
     "with a reply that others wrote": row("tenth", "down", **(BROKEN | {"last_text": HOSTILE})),
 }
 SLOW: dict[str, ServerRow] = {
@@ -70,6 +75,12 @@ SAID: dict[str, str] = {
     "drain, no backup": results.drain_text("primary", None, [], ["spring-sale"], "It has no backup.", 12),
     "drain, nothing was sending": results.drain_text("primary", "backup", [], [], "", 12),
     "failover": results.failover_text("primary", "backup", ["spring-sale"], ["spring-sale"], 12),
+    "drain, of a pool": results.drain_text(
+        "relay-a", "relay-b and relay-c (pool marketing)", ["spring-sale"], [], "", 12
+    ),
+    "failover, of a pool": results.failover_text("relay-a", "backup", ["spring-sale"], [], 12, "marketing"),
+    "restore, slowly": results.restore_text("primary", ["spring-sale"], [], 12, RETURN, NIGHT),
+    "thread: restored by policy": results.restored_text("primary", HOLDFAST, RETURN, 12, NIGHT),
     "failover, no campaign": results.failover_text("primary", "backup", [], [], 12),
     "restore": results.restore_text("primary", ["spring-sale", "welcome"], ["welcome"], 12),
     "restore, no campaign": results.restore_text("primary", [], [], 12),

@@ -56,6 +56,28 @@ async def test_when_all_is_well_every_line_says_so(database_url: str, tmp_path: 
         slack.assert_no_violations()
 
 
+async def test_it_says_which_servers_share_a_pool_and_which_is_alone(tmp_path: Path, database_url: str) -> None:
+    async with FakeSlack() as slack, Relay() as one, Relay() as two, Relay() as three:
+        slack.add_channel("email-ops")
+        servers = {
+            "relay-a": {"host": one.host, "port": one.port, "pool": "marketing", "weight": 3},
+            "relay-b": {"host": two.host, "port": two.port, "pool": "marketing", "backup": "relay-c"},
+            "relay-c": {"host": three.host, "port": three.port, "pool": "alerts"},
+        }
+
+        found = await look(settings(slack, database_url, tmp_path, servers=servers))
+
+        assert wrong(found) == []
+        assert (
+            "It takes 75 % of pool marketing, with relay-b; where none of them can take its part, it has no backup."
+            in found["server relay-a"].sentence
+        )
+        assert "It takes 25 % of pool marketing, with relay-a" in found["server relay-b"].sentence
+        assert "relay-c is its backup" in found["server relay-b"].sentence
+        assert "It is alone in pool alerts" in found["server relay-c"].sentence
+        assert [found[f"server relay-{name}"].warn for name in "abc"] == [False, False, True]
+
+
 async def test_it_posts_nothing_and_joins_nothing(tmp_path: Path) -> None:
     async with FakeSlack() as slack:
         ops = slack.add_channel("email-ops", member=False)

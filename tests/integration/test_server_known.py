@@ -54,6 +54,26 @@ async def test_a_changed_setting_is_taken_over_and_a_moved_server_judged_anew(db
     assert (server.host, server.rate_per_second, server.health) == ("mx9", None, "unchecked")
 
 
+async def test_pools_and_weights_come_from_the_settings(db: Database, tmp_path: Path) -> None:
+    given: dict[str, dict[str, object]] = {
+        "relay-a": {"host": "mx1", "pool": "marketing", "weight": 3},
+        "relay-b": {"host": "mx2"},
+    }
+    await servers_of(db, settings_for("sqlite://", tmp_path, servers=given)).sync_settings()
+    given["relay-b"]["pool"] = "marketing"
+    servers = servers_of(db, settings_for("sqlite://", tmp_path, servers=given))
+    await servers.sync_settings()
+    assert [(row.server.pool, row.server.weight, row.part) for row in await servers.list()] == [
+        ("marketing", 3, 0.75),
+        ("marketing", 1, 0.25),
+    ]
+    odd = {"relay-a": {"host": "mx1", "pool": "My Pool"}}
+    with pytest.raises(
+        SettingsError, match=r"servers\.relay-a\.pool in holdfast\.toml: .*cannot be the name of a pool"
+    ):
+        await servers_of(db, settings_for("sqlite://", tmp_path, servers=odd)).sync_settings()
+
+
 async def test_a_server_that_left_the_settings_stays(db: Database, tmp_path: Path) -> None:
     await servers_of(db, settings_for("sqlite://", tmp_path, servers={"old": {"host": "mx1"}})).sync_settings()
     servers = servers_of(db, settings_for("sqlite://", tmp_path, servers={"new": {"host": "mx2"}}))
