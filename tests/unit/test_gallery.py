@@ -81,13 +81,14 @@ def test_the_page_has_every_scene() -> None:
 async def test_a_browser_draws_a_group_as_a_desktop_and_a_phone_show_it(tmp_path: Path) -> None:
     made = await shoot(tmp_path, {"servers": GROUPS["servers"]})
 
-    looks = {each.stem.split("-")[1]: each for each in made}
-    assert set(looks) == set(WIDTHS)
-    for look, picture in looks.items():
+    heights: dict[str, list[int]] = {look: [] for look in WIDTHS}
+    for picture in made:
         # The header of a PNG: eight octets of signature, a length, IHDR, width, height.
         signature, width, height = struct.unpack(">8s8xII", picture.read_bytes()[:24])
+        look = picture.stem.split("-")[1]
         assert (signature, width) == (b"\x89PNG\r\n\x1a\n", WIDTHS[look])
-        assert height > 500
+        heights[look].append(height)
+    assert min(map(max, heights.values())) > 500, "the last of each is what is left, perhaps a single line"
 
 
 @needs_chromium
