@@ -108,11 +108,14 @@ def _seconds(value: object) -> object:
     return float(value) if isinstance(value, str) and value.replace(".", "", 1).isdecimal() else value
 
 
+Span = Annotated[timedelta, BeforeValidator(_seconds)]
+"""Seconds, or an ISO 8601 duration as PT2H."""
+
+
 class ApprovalSettings(_Section):
     second_person_above: int = Field(default=0, ge=0)
     """Mail to more recipients than this needs a second person. 0: always."""
-    expires_after: Annotated[timedelta, BeforeValidator(_seconds)] = timedelta(hours=2)
-    """Seconds, or an ISO 8601 duration as PT2H."""
+    expires_after: Span = timedelta(hours=2)
     campaigns_above: int = Field(default=10_000, ge=0)
     """To start or to cancel a campaign of more recipients than this needs a second person. 0: always."""
 
@@ -122,10 +125,7 @@ class BreakGlassSettings(_Section):
 
     who: list[str] = ["*"]
     """Which responders may, as in the roles; `*`: every one. Empty: nobody."""
-    lasts: Annotated[timedelta, BeforeValidator(_seconds)] = Field(
-        default=timedelta(hours=1), gt=timedelta(0), le=timedelta(days=1)
-    )
-    """Seconds, or an ISO 8601 duration as PT30M."""
+    lasts: Span = Field(default=timedelta(hours=1), gt=timedelta(0), le=timedelta(days=1))
 
 
 class RemindSettings(_Section):
@@ -137,9 +137,9 @@ class RemindSettings(_Section):
 
 
 class AskingSettings(_Section):
-    question_expires_after: Annotated[timedelta, BeforeValidator(_seconds)] = timedelta(minutes=10)
-    """How long the Confirm of a question works. Seconds, or an ISO 8601 duration as PT10M."""
-    undo_expires_after: Annotated[timedelta, BeforeValidator(_seconds)] = timedelta(minutes=30)
+    question_expires_after: Span = timedelta(minutes=10)
+    """How long the Confirm of a question works."""
+    undo_expires_after: Span = timedelta(minutes=30)
 
 
 class OutageSettings(_Section):
@@ -151,13 +151,9 @@ class OutageSettings(_Section):
     remind_after: RemindSettings = RemindSettings()
     return_to_primary: Literal["ask", "auto"] = "ask"
     """Whether a server that failed over by policy is restored by a person, or by itself once it is well."""
-    return_after: Annotated[timedelta, BeforeValidator(_seconds)] = Field(
-        default=timedelta(minutes=10), ge=timedelta(0)
-    )
+    return_after: Span = Field(default=timedelta(minutes=10), ge=timedelta(0))
     """With auto: for how long it must have been up without interruption."""
-    return_over: Annotated[timedelta, BeforeValidator(_seconds)] = Field(
-        default=timedelta(minutes=10), ge=timedelta(0), le=timedelta(days=7)
-    )
+    return_over: Span = Field(default=timedelta(minutes=10), ge=timedelta(0), le=timedelta(days=7))
     """For how long its part of its own mail grows, whoever restored it. 0: all at once."""
 
 

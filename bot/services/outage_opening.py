@@ -72,6 +72,7 @@ class Opening:
                 tx, server, failure, at, title=text, by=actor, down_at=down_at, severity=severity
             )
             await self._record(tx, outage, server, "outage.declared", f"{actor.mention} declared: {text}", at, by=actor)
+            server = await self._end_return(tx, outage, server, at)
             held = await self._apply_policy(tx, outage, server, at, actor)
         await self._fail_over_by_policy(outage, server, held)
         return outage, held
@@ -243,7 +244,12 @@ class Opening:
             if await others_now(tx, server, now()):
                 return None
             of_pool = [await server_store.get(tx, each) for each in await server_store.fellows(tx, [server.id])]
-        fit = [each for each in of_pool if each is not None and each.backup_id is not None and not each.failover_to_id]
+        ids = {each.id for each in of_pool if each is not None}
+        fit = [
+            each
+            for each in of_pool
+            if each is not None and each.backup_id not in {None, *ids} and each.failover_to_id is None
+        ]
         return min(fit, key=lambda each: (each.id != server.id, each.id), default=server)
 
     async def _fail_over_by_policy(self, outage: Outage, server: Server, held: list[Campaign]) -> None:

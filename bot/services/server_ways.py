@@ -24,6 +24,10 @@ class Others:
     def __bool__(self) -> bool:
         return bool(self.names)
 
+    @property
+    def is_one(self) -> bool:
+        return len(self.names) == 1
+
     def __str__(self) -> str:
         return f"{joined(self.names)} (pool {self.pool})" if self.pool else joined(self.names)
 

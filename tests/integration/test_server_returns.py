@@ -13,7 +13,7 @@ from sqlalchemy import update
 from bot.clock import now
 from bot.errors import WrongStateError
 from storage.db import Database
-from storage.models import Health, Post, Server
+from storage.models import CampaignState, Health, Post, Server
 from storage.ways import Ways
 from tests.outage_world import BEN, MARIA, World, world
 
@@ -144,6 +144,19 @@ async def test_a_server_that_fails_while_it_returns_gives_everything_back(
         clock.shift(60 * MINUTE)
         await here.services.returns.tick()
         assert await parts(here) == {"backup": 1}, "nobody said that it may return by itself"
+
+
+async def test_an_outage_that_somebody_declares_ends_a_return_too(
+    db: Database, tmp_path: Path, clock: time_machine.Traveller
+) -> None:
+    async with returning(db, tmp_path) as here:
+        await here.services.outages.resolve(MARIA, None)
+        await here.services.servers.restore(BEN, "primary")
+        await here.services.outages.declare(BEN, "primary", "customers get nothing")
+        assert await parts(here) == {"backup": 1}
+        assert (await here.server("primary")).failover_to_id == here.backup
+        assert await here.kinds("server.return_ended") == ["server.return_ended"]
+        assert (await here.campaign_row(1)).state == CampaignState.SENDING
 
 
 async def test_a_server_that_is_drained_while_it_returns_gives_everything_back(

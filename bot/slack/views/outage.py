@@ -149,15 +149,11 @@ def _server_now(server: ServerNow) -> str:
     line = f"{escape(server.name)} {states.get(server.state, server.state)}"
     if server.failed_over_to:
         return f"{line}; *{escape(server.failed_over_to)}* carries its campaigns."
-    if server.returns:
-        back = server.returns
-        return (
-            f"{line}. It returns: {percent(back.part)} of its mail, all at {blocks.time(back.until, '{time}')}; "
-            f"*{escape(back.source)}* carries the rest."
-        )
+    if (back := server.returns) is not None:
+        parts = f"{percent(back.part)} of its mail, all at {blocks.time(back.until, '{time}')}"
+        return f"{line}. It returns: {parts}; *{escape(back.source)}* carries the rest."
     if server.others:
-        take = "takes" if len(server.others.names) == 1 else "take"
-        return f"{line}; *{escape(str(server.others))}* {take} its part."
+        return f"{line}; *{escape(str(server.others))}* {'takes' if server.others.is_one else 'take'} its part."
     if server.backup and server.state in {"down", "suspected"}:
         usable = "can take over" if server.backup_usable else "cannot take over either"
         return f"{line}; *{escape(server.backup)}* {usable}."
