@@ -39,7 +39,7 @@ class SignedJob(Job):
 
     def _next_turn(self) -> None:
         self._made = 0
-        self._wake()
+        (self._wake if self.split is None else self.split.wake)()
 
     def refill(self, wake: Callable[[], None]) -> None:
         self._wake = wake
