@@ -13,12 +13,12 @@ from sqlalchemy import (
     func,
     insert,
     literal,
-    literal_column,
     select,
     update,
 )
 
 from storage.db import Tx
+from storage.failed import FAILED
 from storage.models import (
     Delivery,
     DeliveryStatus,
@@ -28,14 +28,6 @@ from storage.models import (
     SendMinute,
 )
 
-# Literals, not parameters: only so can SQLite see that the partial indices of what failed serve, instead of going
-# through the whole ledger.
-FAILED = Delivery.status.in_(
-    [
-        literal_column(f"'{status.value}'")
-        for status in (DeliveryStatus.FAILED_TEMPORARY, DeliveryStatus.FAILED_PERMANENT, DeliveryStatus.UNKNOWN)
-    ]
-)
 _RATE_MINUTES = 10
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import delete, func, select, update
 
 from storage.db import Tx
-from storage.deliveries import FAILED
+from storage.failed import FAILED
 from storage.models import Delivery, Evidence, Retry
 
 

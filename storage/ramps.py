@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Integer, and_, case, delete, func, literal
 
 from storage import timeline
 from storage.db import Tx
+from storage.failed import FAILED
 from storage.models import (
     Campaign,
     CampaignState,
@@ -32,9 +33,6 @@ _TRIED = (
 )
 # Literals, not parameters: only so can either database see that its partial index serves.
 _FAILED = Delivery.status.in_([literal_column("'failed_temporary'"), literal_column("'failed_permanent'")])
-_IN_INDEX = Delivery.status.in_(
-    [literal_column(f"'{status}'") for status in ("failed_temporary", "failed_permanent", "unknown")]
-)
 _COMPLAINED = Suppression.source == literal_column("'complaint'")
 # The sum keeps SQLite from walking a whole campaign by its primary key, where the failed are few among millions.
 _CAMPAIGN = Delivery.campaign_id.op("+")(literal_column("0", Integer))
@@ -221,7 +219,7 @@ async def failures(tx: Tx, send: Send, since: datetime | None) -> Failures:
     )
     if send.resend_id is None:
         servers = select(SendMinute.server_id).where(SendMinute.campaign_id == send.campaign_ids[0]).distinct()
-        query = query.where(_IN_INDEX, Delivery.server_id.in_(servers), _CAMPAIGN.in_([send.campaign_ids[0]]))
+        query = query.where(FAILED, Delivery.server_id.in_(servers), _CAMPAIGN.in_([send.campaign_ids[0]]))
     else:
         query = query.where(Delivery.resend_id == send.resend_id, _FAILED)
     if since is not None:

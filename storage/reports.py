@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Integer, and_, delete, func, literal_colum
 
 from storage import resends
 from storage.db import Tx
-from storage.deliveries import FAILED
+from storage.failed import FAILED
 from storage.models import (
     SPENT_REPORTS,
     Campaign,

@@ -26,7 +26,8 @@ from sqlalchemy import (
 )
 
 from storage.db import Tx
-from storage.deliveries import FAILED, counts_of
+from storage.deliveries import counts_of
+from storage.failed import FAILED
 from storage.models import (
     Campaign,
     Delivery,

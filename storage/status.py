@@ -3,7 +3,7 @@
 from sqlalchemy import func, select
 
 from storage.db import Tx
-from storage.deliveries import FAILED
+from storage.failed import FAILED
 from storage.models import Campaign, Delivery, DeliveryStatus, Notice, NoticeState, Resend, ResendState
 
 _WAITING_RESENDS = (ResendState.PLANNED, ResendState.SENDING, ResendState.PAUSING, ResendState.PAUSED)

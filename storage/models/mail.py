@@ -190,7 +190,7 @@ class Delivery(Base):
             "changed_at",
             "campaign_id",
             "n",
-            sqlite_where=text("status IN ('failed_temporary', 'failed_permanent', 'unknown')"),
+            sqlite_where=text("status <> 'queued' AND status <> 'delivered'"),
             postgresql_where=text("status IN ('failed_temporary', 'failed_permanent', 'unknown')"),
         ),
         Index(
@@ -206,7 +206,7 @@ class Delivery(Base):
             "status",
             "n",
             "retry",
-            sqlite_where=text("status IN ('failed_temporary', 'failed_permanent', 'unknown')"),
+            sqlite_where=text("status <> 'queued' AND status <> 'delivered'"),
             postgresql_where=text("status IN ('failed_temporary', 'failed_permanent', 'unknown')"),
         ),
         Index(
