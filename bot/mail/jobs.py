@@ -17,7 +17,6 @@ from time import time
 import structlog
 
 from bot.clock import now
-from bot.errors import BotError
 from bot.mail.ledger import Ledger
 from bot.mail.pacing import Paces
 from bot.mail.parking import Parking
@@ -386,17 +385,3 @@ class Job:
         self._waiting.clear()
         self._parked.clear()
         self._ranges.clear()
-
-
-def unusable(campaign_id: int, item: Item, server_id: int, error: BotError) -> Ending:
-    """A recipient whose message cannot be made: never sent, and the ledger says why."""
-    return Ending(
-        campaign_id=campaign_id,
-        n=item.row.n,
-        status=DeliveryStatus.FAILED_PERMANENT,
-        at=now(),
-        server_id=server_id,
-        reply=str(error)[:200],
-        retry=Retry.AFTER_FIX,
-        attempted=False,
-    )

@@ -11,24 +11,21 @@ from dataclasses import replace
 
 import structlog
 
-from bot.clock import now
 from bot.config import Settings
 from bot.errors import BotError
+from bot.mail.attempts import REPLY_MAX, ending_of, unusable
 from bot.mail.channel import Channel
 from bot.mail.connection import Endpoint, Lost
-from bot.mail.jobs import TRIES_MAX, Item, Job, unusable
+from bot.mail.jobs import TRIES_MAX, Item, Job
 from bot.mail.journal import Journal
 from bot.mail.ledger import Ledger
 from bot.mail.pacing import Paces, is_too_much
 from bot.mail.replies import Judgement, Outcome, Stage, judge
 from bot.mail.transaction import Limits, Result
-from storage.models import Retry
-from storage.results import Ending
 from storage.sending import Carrier
 
 log = structlog.get_logger()
 
-REPLY_MAX = 200
 _LOOK_EVERY = 0.25
 """Seconds between looks at connections that rest and at a server that keeps failing."""
 _TRIAL_EVERY = 3.0
@@ -315,7 +312,7 @@ class Lane:
                 try:
                     item.body = job.compose(item.row, stuffed=stuffed)
                 except BotError as error:
-                    job.settle(item, unusable(job.campaign_id, item, self.carrier.id, error))
+                    job.settle(item, unusable(item, self.carrier.id, error))
                 else:
                     if paces.limited and (pace := paces.of(item.row.email_key)) is not None:
                         pace.sent(at)
@@ -365,7 +362,7 @@ class Lane:
             return
         self._note(item, result, judgement)
         ours = judgement.blame not in {"nobody", "recipient"}
-        item.job.settle(item, self._ending(item, result, judgement), lost_by_us=ours)
+        item.job.settle(item, ending_of(item, self.carrier.id, result, judgement), lost_by_us=ours)
 
     def _once_more(self, channel: Channel, item: Item, result: Result, judgement: Judgement) -> bool:
         """Whether this was no verdict about the recipient, so that the message waits again: a few times at most."""
@@ -421,17 +418,3 @@ class Lane:
             log.warning("the server keeps failing; only trials go to it", server=self.carrier.name, last=text)
             self._next_trial = self._loop.time() + _TRIAL_EVERY
         self._testimony.bad(stage, code, text[:REPLY_MAX])
-
-    def _ending(self, item: Item, result: Result, judgement: Judgement) -> Ending:
-        delivered = judgement.blame == "nobody"
-        return Ending(
-            campaign_id=item.job.campaign_id,
-            n=item.row.n,
-            status=judgement.outcome.value,
-            at=now(),
-            server_id=self.carrier.id,
-            stage=None if delivered else result.stage.value,
-            code=result.reply.code if result.reply else None,
-            reply=None if delivered else (str(result.reply) if result.reply else result.text)[:REPLY_MAX],
-            retry=Retry(judgement.retry).value,
-        )
