@@ -1,9 +1,10 @@
 """Which deliveries have failed, in the words by which each database finds them in an index of nothing else."""
 
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import Boolean, ColumnElement
 from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.operators import OperatorType
 
 _STATUSES = "deliveries.status IN ('failed_temporary', 'failed_permanent', 'unknown')"
 # SQLite looks at the condition of each such index for every row that is sent, before and after, and a list of three is
@@ -17,6 +18,10 @@ class _Failed(ColumnElement[bool]):
 
     inherit_cache = True
     type = Boolean()
+
+    def self_group(self, against: OperatorType | None = None) -> Self:  # noqa: ARG002  it is a condition already
+        """Not `... = 1`, which SQLAlchemy makes of a truth value where the database has none."""
+        return self
 
 
 @compiles(_Failed)
