@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 
 from storage.db import Database, explain
 
-LOOK_EVERY = timedelta(milliseconds=10)
+LOOK_EVERY = timedelta(milliseconds=5)
 LOOK_EVERY_POSTGRESQL = timedelta(milliseconds=25)
 """A look costs a trip to the server there."""
 

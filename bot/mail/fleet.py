@@ -120,8 +120,7 @@ class Fleet:
             return await workers.at_work(tx)
 
     async def _beat(self, began: float) -> None:
-        async with self._db.transaction() as tx:
-            known = await workers.beat_again(tx, self.worker, now())
+        known = await self._db.in_one_go(lambda tx: workers.beat_again(tx, self.worker, now()))
         if known:
             self.fence.renew(began)
         elif not self.lost.is_set():

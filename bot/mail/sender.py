@@ -34,7 +34,7 @@ from bot.mail.preparing import prepare
 from bot.mail.signed_job import SignedJob
 from bot.work_kinds import Duty, Kind
 from storage import changes, sending, shards, suppressions, workers
-from storage.db import Database
+from storage.db import Database, Tx
 from storage.errors import StorageError
 from storage.models import Shard
 from storage.sending import Work
@@ -205,8 +205,7 @@ class Sender:
     async def _claim(self, shard_id: int) -> Shard | None:
         while True:
             try:
-                async with self.db.transaction() as tx:
-                    return await shards.claim(tx, shard_id, self.worker)
+                return await self.db.in_one_go(lambda tx: shards.claim(tx, shard_id, self.worker))
             except StorageError as error:
                 log.warning("no shard can be taken", reason=str(error))
                 await asyncio.sleep(1)
@@ -279,14 +278,20 @@ class Sender:
             return
         await self._ledger.flush()
         for job, parts in done:
-            async with self.db.transaction() as tx:
-                await shards.end(tx, [part.shard_id for part in parts], self.worker, job.ended_since)
+            await self.db.in_one_go(functools.partial(self._end_shards, job, parts))
             for part in parts:
                 job.slices.remove(part)
                 part.ended.set()
             if not job.slices:
                 del self._jobs[job.key]
                 self._lanes.remove(job)
+
+    async def _end_shards(self, job: Job, parts: Sequence[Slice], tx: Tx) -> None:
+        await shards.end(tx, [part.shard_id for part in parts], self.worker, job.ended_since)
+
+    async def _give_back(self, job: Job, tx: Tx) -> None:
+        await job.give_up_leases(tx)
+        await self._end_shards(job, job.slices, tx)
 
     # Jobs.
 
@@ -332,9 +337,7 @@ class Sender:
         while True:
             try:
                 await self._ledger.flush()
-                async with self.db.transaction() as tx:
-                    await job.give_up_leases(tx)
-                    await shards.end(tx, [part.shard_id for part in job.slices], self.worker, job.ended_since)
+                await self.db.in_one_go(functools.partial(self._give_back, job))
             except StorageError:
                 await asyncio.sleep(1)
             else:
