@@ -21,13 +21,15 @@ def collect_seldom() -> None:
     look at all of them every 700 (https://docs.python.org/3/library/gc.html#gc.set_threshold).
     """
     keep_for_good()
-    gc.set_threshold(20_000, 20, 20)
+    gc.set_threshold(5_000, 20, 20)
 
 
-def one_arena() -> None:
+def one_heap() -> None:
     """For a process in which one thread does nearly all: glibc would give each of the others a heap of its own, whose
-    gaps are never used again (https://man7.org/linux/man-pages/man3/mallopt.3.html).
+    gaps are never used again (https://man7.org/linux/man-pages/man3/mallopt.3.html). What loading left over goes back.
     """
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):  # another C library
-            ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+            libc = ctypes.CDLL(None)
+            libc.mallopt(_M_ARENA_MAX, 1)
+            libc.malloc_trim(0)

@@ -37,6 +37,7 @@ async def add_campaign(
     state: CampaignState = CampaignState.SENDING,
     expires_at: datetime | None = None,
     text: str = "Hello {{ name }},\n\nthe sale has begun.\n",
+    html: str | None = None,
 ) -> int:
     """A campaign with `recipients` queued deliveries to p1@example.com, p2@example.com, ..."""
     async with db.transaction() as tx:
@@ -61,6 +62,7 @@ async def add_campaign(
                 sender="Shop <shop@example.com>",
                 subject="Hello {{ name }}",
                 text=text,
+                html=html,
             )
         )
         rows = [

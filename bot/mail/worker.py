@@ -17,14 +17,14 @@ from bot.config import Settings
 from bot.errors import BotError
 from bot.mail.dkim_keys import check_keys
 from bot.mail.sender import Sender
-from bot.memory import collect_seldom, one_arena
+from bot.memory import collect_seldom, one_heap
 from bot.work_kinds import Duty
 from storage.db import Database
 from storage.locks import TakenError, only_one
 
 log = structlog.get_logger()
 
-_CACHE_KIB = 750
+_CACHE_KIB = 500
 """The sender goes through the ledger in order, a thousand rows at a time, so it need not keep much of it in memory."""
 
 _TAKEOVER = timedelta(seconds=45)
@@ -39,7 +39,7 @@ def run_worker(settings: Settings, parent: int | None = None, duties: Duties | N
     """Send until SIGTERM or SIGINT, or until the process `parent` is gone. Raises BotError or StorageError."""
     check_keys(settings)
     collect_seldom()
-    one_arena()
+    one_heap()
     uvloop.run(_work(settings, parent, duties))
 
 

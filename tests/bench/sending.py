@@ -59,7 +59,14 @@ class Stage:
 
 @contextlib.asynccontextmanager
 async def staged(
-    port: int, recipients: int, connections: int, *, url: str | None = None, workers: int = 1
+    port: int,
+    recipients: int,
+    connections: int,
+    *,
+    url: str | None = None,
+    workers: int = 1,
+    text: str = BODY,
+    html: str | None = None,
 ) -> AsyncIterator[Stage]:
     """To 127.0.0.1:port, messages of 5 KB, on the empty database at `url` or in an SQLite file."""
     async with contextlib.AsyncExitStack() as stack:
@@ -69,7 +76,7 @@ async def staged(
         stack.push_async_callback(db.close)
         await db.migrate()
         server = await add_server(db, "sink", port, max_connections=connections)
-        campaign = await add_campaign(db, server, recipients, state=CampaignState.SCHEDULED, text=BODY)
+        campaign = await add_campaign(db, server, recipients, state=CampaignState.SCHEDULED, text=text, html=html)
         processes = [await stack.enter_async_context(_worker(url)) for _ in range(workers)]
         while await _at_work(db) < workers:  # their start is not what is measured
             await asyncio.sleep(0.1)
