@@ -43,7 +43,8 @@ _MIGRATION_LOCK = 0x486F6C64  # "Hold": one migration at a time on PostgreSQL
 
 
 class Database:
-    """One engine, two ways in: `transaction()` to write, `read()` to look.
+    """One database, three ways in: `transaction()` to write, `in_one_go()` to write without keeping others waiting,
+    `read()` to look.
 
     On SQLite a writer begins with BEGIN IMMEDIATE, so two writers wait for each other instead of failing in the
     middle. No await on the network belongs inside a transaction. `cache_kib` is what each connection to SQLite may keep

@@ -96,6 +96,45 @@ async def test_a_pause_lets_nothing_more_out_and_resume_completes_it(
     each_once(relay, 3000)
 
 
+async def test_a_pause_does_not_wait_for_a_look_that_takes_long(
+    db: Database, database_url: str, tmp_path: Path, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    campaign = await add_campaign(db, await add_server(db, "primary", relay.port, rate_per_second=100), 400)
+    async with running(db, database_url, tmp_path) as sender:
+        await relay.wait_for(20)
+        begun, over, look = asyncio.Event(), asyncio.Event(), sender.step
+
+        async def slow_look() -> None:
+            begun.set()
+            await over.wait()
+            await look()
+
+        monkeypatch.setattr(sender, "step", slow_look)
+        await begun.wait()
+        await wish(db, campaign, CampaignState.PAUSING, CampaignState.PAUSED)
+        await asyncio.sleep(0.2)
+        arrived = relay.count
+        await asyncio.sleep(0.3)
+        assert relay.count == arrived < 400
+        over.set()
+        await until_state(db, campaign, CampaignState.PAUSED)
+    assert relay.count == arrived
+
+
+async def test_a_pause_that_was_taken_back_before_the_next_look_holds_nothing_up(
+    db: Database, database_url: str, tmp_path: Path, relay: Relay
+) -> None:
+    campaign = await add_campaign(db, await add_server(db, "primary", relay.port, rate_per_second=200), 300)
+    async with running(db, database_url, tmp_path) as sender:
+        for part in (1, 2, 3):
+            await relay.wait_for(part * 50)
+            for job in sender._jobs.values():
+                job.halt()  # as the watch does; the look that follows finds it sending again
+        await until_state(db, campaign, CampaignState.FINISHED)
+    each_once(relay, 300)
+    assert await counts(db, campaign) == {"delivered": 300}
+
+
 async def test_a_cancelled_campaign_stops_for_good(
     db: Database, database_url: str, tmp_path: Path, relay: Relay
 ) -> None:
