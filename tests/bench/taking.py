@@ -1,12 +1,13 @@
 """The server's side of SMTP for sinks that take all mail as fast as they can: only what a well-behaved client needs."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from typing import cast
 
 _FEATURES = b"250-sink\r\n250-PIPELINING\r\n250 8BITMIME\r\n"
 
 
-class Taking(asyncio.Protocol):
+class Taking(asyncio.Protocol, ABC):
     """A text ends with its dot, whatever is in it; what has no dot when the client is gone was not taken."""
 
     def __init__(self) -> None:
@@ -15,9 +16,9 @@ class Taking(asyncio.Protocol):
         self._in_text = False
         self._transport: asyncio.Transport | None = None
 
+    @abstractmethod
     def took(self, text: bytes) -> None:
         """A whole message has come."""
-        raise NotImplementedError
 
     def before_answers(self) -> None:
         """What was taken from one piece is about to be confirmed."""

@@ -1,5 +1,6 @@
 """A real Exim's main log and its bounces: what it passed on, what it tries again, what it gave back and gave up."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import update
@@ -23,12 +24,18 @@ TAKEN, GONE, LATER, SPAM, GIVEN_UP = (f"{name}@example.com" for name in ("p1", "
 EVERYBODY = (TAKEN, GONE, LATER, SPAM, GIVEN_UP)
 
 
-async def test_what_was_in_flight_is_found_in_its_log_and_its_bounces_fit(
-    sqlite_db: Database, sqlite_url: str, tmp_path: Path
-) -> None:
-    # What the database does with it is told by test_reconciling.py, on both kinds.
-    db, certificate = sqlite_db, Certificate(tmp_path, NAME)
-    known = frozenset({*EVERYBODY, "shop@example.com"})
+@dataclass(frozen=True)
+class _Lost:
+    """A campaign of which every delivery is unknown, what Exim logged of it, and the bounces that came back."""
+
+    campaign: int
+    log: bytes
+    bounces: list[bytes]
+
+
+async def _lost_in_exim(db: Database, url: str, folder: Path) -> _Lost:
+    """Exim took it all and nobody heard: the replies were dropped, and the worker was killed."""
+    certificate, known = Certificate(folder, NAME), frozenset({*EVERYBODY, "shop@example.com"})
     async with Relay(Profile(keep_bodies=True)) as onward:
         await onward.behave(
             reply("rcpt", 550, "5.1.1 User unknown", recipients=frozenset({GONE})),
@@ -43,17 +50,24 @@ async def test_what_was_in_flight_is_found_in_its_log_and_its_bounces_fit(
             async with db.transaction() as tx:
                 of_last = update(Recipient).where(Recipient.campaign_id == campaign, Recipient.n == len(EVERYBODY))
                 await tx.execute(of_last.values(email=GIVEN_UP, email_key=GIVEN_UP))
-            worker = await start_worker(sqlite_url, tmp_path)
+            worker = await start_worker(url, folder)
             await door.logged("<= shop@example.com", len(EVERYBODY))
             await kill(worker)
             # One is passed on, three come back and are passed on as bounces, one waits.
             await door.logged(" Completed\n", 7)
             log = await door.logged(f" == {LATER} ")
-    await recover(db, tmp_path / "journals")
+    await recover(db, folder / "journals")
     async with db.read() as tx:
         assert (await deliveries.counts(tx, campaign))["unknown"] == len(EVERYBODY)
+    return _Lost(campaign, log, [each.raw or b"" for each in onward.messages if not each.mail_from])
 
-    (tmp_path / "mainlog").write_bytes(log)
+
+async def test_what_was_in_flight_is_found_in_its_log_and_its_bounces_fit(
+    sqlite_db: Database, sqlite_url: str, tmp_path: Path
+) -> None:
+    # What the database does with it is told by test_reconciling.py, on both kinds.
+    db, lost = sqlite_db, await _lost_in_exim(sqlite_db, sqlite_url, tmp_path)
+    (tmp_path / "mainlog").write_bytes(lost.log)
     service = reconciling(db, tmp_path)
     result = await service.read_logs(Actor("maria", "maria", source="terminal"), [tmp_path / "mainlog"], "primary")
     assert (result.before, list(result.left)) == (len(EVERYBODY), [])
@@ -63,7 +77,7 @@ async def test_what_was_in_flight_is_found_in_its_log_and_its_bounces_fit(
         "failed_temporary": {GIVEN_UP},
     }
     async with db.read() as tx:
-        heard = {n: await reports.of_delivery(tx, campaign, n) for n in range(1, len(EVERYBODY) + 1)}
+        heard = {n: await reports.of_delivery(tx, lost.campaign, n) for n in range(1, len(EVERYBODY) + 1)}
         gone, spam = await suppressions.get(tx, GONE), await suppressions.get(tx, SPAM)
     assert {n: {row.kind for row in rows} for n, rows in heard.items()} == {
         1: {"accepted", "delivered"},
@@ -79,12 +93,11 @@ async def test_what_was_in_flight_is_found_in_its_log_and_its_bounces_fit(
     assert gone is not None
     assert spam is None, "what is refused because of us says nothing of the address"
 
-    bounces = [read_bounce(each.raw or b"") for each in onward.messages if not each.mail_from]
-    assert {(each.token, each.kind) for found in bounces for each in found} == {
+    assert {(each.token, each.kind) for bounce in lost.bounces for each in read_bounce(bounce)} == {
         (token_for(KEY, GONE), ReportKind.BOUNCED),
         (token_for(KEY, SPAM), ReportKind.BOUNCED),
         (token_for(KEY, GIVEN_UP), ReportKind.GAVE_UP),
     }
-    again = await service.read_bounces([each.raw or b"" for each in onward.messages if not each.mail_from])
+    again = await service.read_bounces(lost.bounces)
     assert again.settled == {}
     assert again.not_ours == 0
