@@ -181,6 +181,8 @@ class SendingSettings(_Section):
     wait_for_journal: float = Field(default=600, ge=0)
     """How long what a lost machine had in hand waits for its journal; after it those deliveries are unknown."""
     helo_name: str = "localhost"
+    eight_bit: bool = True
+    """Text goes unencoded to a server that announces 8BITMIME. Off where one behind it does not take such mail."""
 
 
 class ProviderSettings(_Section):

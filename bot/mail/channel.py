@@ -11,7 +11,7 @@ from bot.mail.connection import Connection, Endpoint, Lost
 from bot.mail.jobs import Item, Job
 from bot.mail.journal import Journal
 from bot.mail.replies import Outcome
-from bot.mail.transaction import Limits, Result
+from bot.mail.transaction import Limits, Result, Wants
 
 IDLE_CLOSE: Final = 20.0
 """Seconds after which a connection without work says QUIT."""
@@ -42,8 +42,8 @@ class Channel:
         """It takes nothing more, and its place goes when its connection is gone."""
         self.carried = 0
         """Messages that this connection has carried."""
-        self.stuffed = True
-        """Whether this connection wants bodies dot-stuffed."""
+        self.wants = Wants()
+        """In which form this connection takes messages."""
         self._lane = lane
         self._journal = journal
         self._connecting: asyncio.Task[None] | None = None
@@ -72,7 +72,7 @@ class Channel:
             return
         self.connection, self._connecting = connection, None
         self.carried = 0
-        self.stuffed = not connection.plain
+        self.wants = connection.wants
         self._idle_since = None
         self._lane.connected()
         connection.carry(self)

@@ -18,17 +18,19 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from bot.errors import BadInputError
 from bot.mail.addresses import needs_smtputf8, shown
+from bot.mail.composing_bodies import Body, EightBitBody
 from bot.mail.composing_encoding import (
     BREAKS_HEADER,
     CRLF,
     dot_stuff,
     header_date,
     header_text,
+    is_header_ascii,
     mailbox,
     one_newline,
 )
 from bot.mail.composing_parts import Draft, draft_from_eml, draft_from_templates, text_parts
-from bot.mail.composing_segments import Body, Compiler
+from bot.mail.composing_segments import Compiler
 from bot.mail.dkim import Signer, body_hash, relaxed_lines
 from bot.mail.dkim_keys import keys_for
 from bot.mail.templates import compile_template, escape
@@ -52,6 +54,7 @@ Unsubscribe = Literal["none", "mailto", "link"]
 
 BUILT_IN_FIELDS: Final = frozenset({"email", "unsubscribe_url"})
 MOST_SUBJECT_CHARS: Final = 1_000
+_SHORT_SUBJECT: Final = 67  # fits on the header's line
 _GMAIL_CLIPS_AT: Final = 102_000  # octets of HTML, after which Gmail hides the rest
 _HEAVY: Final = 10_000_000
 
@@ -185,12 +188,17 @@ class CompiledMessage:
         self._templates = [(template.html, template) for template in parts.templates.values()]
         self._body = Body(parts, parts.pieces)
         self._wire_body = Body(parts, parts.pieces, dot_stuff)
-        self._own_unsubscribe = draft.list_unsubscribe
+        self._own_unsubscribe = draft.list_unsubscribe.decode()
+        self._date: datetime | None = None
+        self._date_header = ""
         label = header_text(" ".join(campaign.split()), len("X-Holdfast-Campaign: ")) if campaign else b""
         campaign_line = b"X-Holdfast-Campaign: " + label + CRLF if label else b""
-        self._from = b"\r\nFrom: " + draft.from_header + b"\r\nTo: "
+        self._from = draft.from_header.decode()
         self._rest = campaign_line + draft.head + b"MIME-Version: 1.0\r\n"
         self._signed = self._signing(keys, parts) if keys else None
+        # A signature would not survive a server on the way that has to encode the text (RFC 6376 section 5.3).
+        eight_bit = parts.in_eight_bits(draft) if self._signed is None else None
+        self._eight_bit = [EightBitBody(eight_bit, stuffed=stuffed) for stuffed in (False, True)] if eight_bit else None
         used = [self._subject, *(template for _, template in self._templates)]
         self.fields: Final = frozenset().union(*(template.fields for template in used))
         self._same_subject = self._subject_line({}) if not self._subject.fields else None
@@ -236,8 +244,12 @@ class CompiledMessage:
         unsubscribe_url: str | None = None,
         unsubscribe_mailto: str | None = None,
         wire: bool = False,
+        eight_bit: bool = False,
     ) -> bytes:
         """The message for one recipient, signed where there is a key: CRLF, ASCII (but for an SMTPUTF8 address in To).
+
+        With `eight_bit` its text may hold UTF-8 as it is, in lines of at most 998 octets: where that saves something
+        and nothing that this recipient's fields hold stands against it.
 
         With `wire` it is dot-stuffed, as `dot_stuff` would do it but for next to nothing: what all recipients
         share was stuffed when it was compiled, and every hole begins a line.
@@ -249,22 +261,20 @@ class CompiledMessage:
         """
         if _is_envelope(recipient) is None:
             raise BadInputError(f'The address "{shown(recipient)}" cannot stand in a header. Correct it.')
-        values = self._values(recipient, fields, unsubscribe_url)
-        pieces = (self._wire_body if wire else self._body).fill(values)
+        values = self._values(recipient, fields, unsubscribe_url) if self._uses_built_in else fields
+        pieces = self._eight_bit[wire].try_fill(values) if eight_bit and self._eight_bit is not None else None
+        if pieces is None:
+            pieces = (self._wire_body if wire else self._body).fill(values)
+        if date is not self._date:
+            self._date, self._date_header = date, header_date(date)
+        to = mailbox(name, recipient).decode() if name else recipient
+        subject = self._same_subject or self._subject_line(values)
         head = (
-            b"Date: ",
-            header_date(date),
-            self._from,
-            mailbox(name, recipient) if name else recipient.encode(),
-            b"\r\nSubject: ",
-            self._same_subject or self._subject_line(values),
-            b"\r\nMessage-ID: ",
-            message_id.encode(),
-            CRLF,
-            self._unsubscribe(unsubscribe_url, unsubscribe_mailto),
-        )
-        signatures = self._signed.sign(b"".join(head), values, date) if self._signed is not None else b""
-        return b"".join((signatures, *head, self._rest, *pieces))
+            f"Date: {self._date_header}\r\nFrom: {self._from}\r\nTo: {to}\r\nSubject: {subject}\r\n"
+            f"Message-ID: {message_id}\r\n{self._unsubscribe(unsubscribe_url, unsubscribe_mailto)}"
+        ).encode()
+        signatures = self._signed.sign(head, values, date) if self._signed is not None else b""
+        return b"".join((signatures, head, self._rest, *pieces))
 
     def preview(self, recipient: str, fields: Mapping[str, str], *, unsubscribe_url: str | None = None) -> Preview:
         """What this recipient would read; raises as `render` does."""
@@ -276,21 +286,21 @@ class CompiledMessage:
         return Preview(self._subject.render(values), shown_parts.get(False), shown_parts.get(True))
 
     def _values(self, recipient: str, fields: Mapping[str, str], unsubscribe_url: str | None) -> Mapping[str, str]:
-        if not self._uses_built_in:
-            return fields
         if not unsubscribe_url:
             return {**fields, "email": recipient}
         return {**fields, "email": recipient, "unsubscribe_url": unsubscribe_url}
 
-    def _subject_line(self, values: Mapping[str, str]) -> bytes:
+    def _subject_line(self, values: Mapping[str, str]) -> str:
         subject = self._subject.render(values)
+        if len(subject) <= _SHORT_SUBJECT and is_header_ascii(subject):
+            return subject
         if not subject.isprintable() and BREAKS_HEADER.search(subject):
             raise self._forged(values)
         if len(subject) > MOST_SUBJECT_CHARS:
             raise BadInputError(
                 f"The subject has {len(subject):,} characters for this recipient; {MOST_SUBJECT_CHARS:,} are possible."
             )
-        return header_text(subject, len("Subject: "))
+        return header_text(subject, len("Subject: ")).decode()
 
     def _forged(self, values: Mapping[str, str]) -> BadInputError:
         guilty = [field for field in sorted(self._subject.fields) if BREAKS_HEADER.search(values.get(field, ""))]
@@ -300,15 +310,15 @@ class CompiledMessage:
             "Correct this recipient's row, or take the field out of the subject."
         )
 
-    def _unsubscribe(self, url: str | None, mailto: str | None) -> bytes:
+    def _unsubscribe(self, url: str | None, mailto: str | None) -> str:
         if not url and not mailto:
             return self._own_unsubscribe
         ways = f"<{url}>,\r\n <mailto:{mailto}>" if url and mailto else f"<{url or 'mailto:' + str(mailto)}>"
         if _are_ways(f"{url}{mailto}") is None:
             raise BadInputError(f"The unsubscribe link {shown(ways)} cannot stand in a header. Correct it.")
         if url and url.startswith("https://"):
-            return f"List-Unsubscribe: {ways}\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n".encode()
-        return f"List-Unsubscribe: {ways}\r\n".encode()
+            return f"List-Unsubscribe: {ways}\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"
+        return f"List-Unsubscribe: {ways}\r\n"
 
 
 class _Signed:

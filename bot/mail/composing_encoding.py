@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from functools import lru_cache
 from typing import Final
 
 from bot.errors import BadInputError
@@ -28,6 +27,7 @@ _PHRASE: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&
 _DOT_LINE: Final = re.compile(rb"\n\.")
 _LONG_QP: Final = re.compile(rb"[^\n]{77,}|[^\n]{76}\Z")
 _SEVEN_BIT: Final = re.compile(r"[\t\n -~]*")
+_EIGHT_BIT: Final = re.compile(r"[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]*")
 
 
 def utf8(text: str) -> bytes:
@@ -85,6 +85,12 @@ def fits_seven_bit(text: str) -> bool:
     return _SEVEN_BIT.fullmatch(text) is not None and max(map(len, text.split("\n"))) <= LONGEST_LINE
 
 
+def fits_eight_bit(text: str) -> bool:
+    """Whether a text may travel as it is to a server that announces 8BITMIME."""
+    lines = one_newline(text).split("\n")
+    return _EIGHT_BIT.fullmatch(text) is not None and max(len(utf8(line)) for line in lines) < LONGEST_LINE
+
+
 def prefers_base64(text: str) -> bool:
     """Whether base64 is the smaller encoding: quoted-printable takes three octets for each beyond ASCII."""
     octets = len(text.encode("utf-8", "replace"))
@@ -92,12 +98,17 @@ def prefers_base64(text: str) -> bool:
     return octets + 2 * beyond > octets * 1.37
 
 
+def is_header_ascii(value: str) -> bool:
+    """Whether an unstructured header's value may stand there as it is, but for folding."""
+    return _HEADER_ASCII.fullmatch(value) is not None and "=?" not in value
+
+
 def header_text(value: str, name_length: int) -> bytes:
     """An unstructured header's value (RFC 2047 where it must), folded; `name_length` counts "Name: ".
 
     The caller has refused CR, LF and NUL.
     """
-    if _HEADER_ASCII.fullmatch(value) and "=?" not in value:
+    if is_header_ascii(value):
         if len(value) + name_length <= _FOLD_AT:
             return value.encode()
         if max(map(len, value.split(" "))) < LONGEST_LINE // 2:
@@ -145,7 +156,7 @@ def mailbox(name: str, email: str) -> bytes:
             "Correct it and try again."
         )
     address = b"<" + email.encode() + b">"
-    if len(name) > 300 or not _HEADER_ASCII.fullmatch(name) or "=?" in name:
+    if len(name) > 300 or not is_header_ascii(name):
         return _encoded_words(name) + b"\r\n " + address
     gap = b" " if len(name) + len(email) < 60 else b"\r\n "
     if _PHRASE.fullmatch(name):
@@ -154,14 +165,9 @@ def mailbox(name: str, email: str) -> bytes:
     return b'"' + escaped.encode() + b'"' + gap + address
 
 
-def header_date(at: datetime) -> bytes:
+def header_date(at: datetime) -> str:
     """An aware moment as the Date header's value, in UTC."""
-    return _date_of(int(at.timestamp()))
-
-
-@lru_cache(maxsize=16)
-def _date_of(second: int) -> bytes:
-    return format_datetime(datetime.fromtimestamp(second, UTC)).encode()
+    return format_datetime(at.astimezone(UTC))
 
 
 def dot_stuff(message: bytes) -> bytes:

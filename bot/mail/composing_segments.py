@@ -8,25 +8,40 @@ from typing import Final
 
 from bot.mail.composing_encoding import (
     CRLF,
-    LONGEST_PLAIN,
+    LONGEST_LINE,
     SOFT_BREAK,
     base64_lines,
+    fits_eight_bit,
     fits_seven_bit,
+    one_newline,
     prefers_base64,
     quoted_printable,
-    soft_lines,
     text_octets,
 )
 from bot.mail.composing_parts import Draft, FixedPart, Multipart, Part, TextPart, text_parts
-from bot.mail.templates import Hole, Template, compile_template, escape
+from bot.mail.templates import Hole, Template, compile_template
 
-Form = Callable[[bytes], bytes]
-"""What becomes of each piece of a message: `bytes` leaves it as it is."""
+SEVEN_BIT: Final = b"7bit"
+EIGHT_BIT: Final = b"8bit"
+BASE64: Final = b"base64"
+QUOTED_PRINTABLE: Final = b"quoted-printable"
 
-# A value that is the same in HTML, text and quoted-printable. A space at its end or a dot at its beginning would
-# need care.
-_SAFE: Final = r"!#$%()*+,/:;?@A-Z\[\\\]^_`a-z{|}~0-9-"
-_is_plain: Final = re.compile(rf"(?:[{_SAFE}][ .{_SAFE}]*+(?<! ))?").fullmatch
+BOUNDARY: Final = "=_"
+"""What a boundary begins with: it occurs in no quoted-printable and no base64 (RFC 2045 section 6.7). The digest of the
+whole guards against the rest, but for what recipients bring along.
+"""
+_FIELD: Final = "\0"
+_DOT_BEHIND_FIELD: Final = re.compile(rf"(?:^|\n){_FIELD}+\.")
+_LEAST_ROOM: Final = 100
+_WORTH_IT: Final = 0.95
+"""How large a message may be, of what it is when encoded, to be kept in both forms."""
+_ENCODERS: Final[Mapping[bytes, Callable[[str], bytes]]] = {
+    SEVEN_BIT: text_octets,
+    EIGHT_BIT: text_octets,
+    BASE64: lambda text: base64_lines(text_octets(text)),
+    QUOTED_PRINTABLE: quoted_printable,
+}
+"""Text to octets, by the name of the transfer encoding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,60 +49,25 @@ class Block:
     """A text that is encoded whole for each recipient: more than plain fields, or base64."""
 
     template: Template
-    base64: bool
+    encoding: bytes
 
     def render(self, fields: Mapping[str, str]) -> bytes:
-        text = self.template.render(fields)
-        return base64_lines(text_octets(text)) if self.base64 else quoted_printable(text)
+        return _ENCODERS[self.encoding](self.template.render(fields))
 
 
-class Body:
-    """Pieces of a message in one form, and where each recipient's values go.
-
-    A form works piece by piece, because a hole begins a line and its value is followed by a line end, or by a soft
-    one. `bare` says that it leaves a line alone that neither begins with a dot nor ends in a space.
+def _room(segments: Sequence[str | Hole]) -> int:
+    """How many octets each value may have, so that no line gets too long for SMTP; none where a dot behind a value
+    could begin a line.
     """
-
-    def __init__(self, parts: "Compiler", pieces: Sequence[bytes], form: Form = bytes, *, bare: bool = True) -> None:
-        self._pieces: Final = [form(piece) for piece in pieces]
-        self._holes: Final = [
-            (hole.name, hole, (*places[0], *places[1]), places) for hole, places in parts.holes.items()
-        ]
-        self._blocks: Final = parts.blocks
-        self._form: Final = form
-        self._longest_bare: Final = LONGEST_PLAIN if bare else 0
-
-    @property
-    def fixed(self) -> bool:
-        """Whether it is the same for everybody."""
-        return not self._holes and not self._blocks
-
-    def fill(self, values: Mapping[str, str]) -> list[bytes]:
-        """The pieces for one recipient. Raises BadInputError when a field is missing."""
-        pieces, form = self._pieces.copy(), self._form
-        for name, hole, everywhere, places in self._holes:
-            value = values.get(name) or hole.value(values, "HTML template" if places[1] else "text template")
-            if _is_plain(value):
-                octets = value.encode()
-                if len(octets) > self._longest_bare:
-                    octets = form(soft_lines(octets))
-                for place in everywhere:
-                    pieces[place] = octets
-            else:
-                self._encode(pieces, value, *places)
-        for place, block in self._blocks:
-            pieces[place] = form(block.render(values))
-        return pieces
-
-    def _encode(self, pieces: list[bytes], value: str, in_text: list[int], in_html: list[int]) -> None:
-        octets = self._form(quoted_printable(value)) if in_text else b""
-        for place in in_text:
-            pieces[place] = octets
-        escaped = str(escape(value)) if in_html else value
-        if in_html and not (in_text and escaped == value):
-            octets = self._form(quoted_printable(escaped))
-        for place in in_html:
-            pieces[place] = octets
+    text = "".join([_FIELD if isinstance(segment, Hole) else one_newline(segment) for segment in segments])
+    if _DOT_BEHIND_FIELD.search(text):
+        return 0
+    room = LONGEST_LINE
+    for line in text.split("\n"):
+        fields = line.count(_FIELD)
+        left = LONGEST_LINE - 1 - len(line.encode("utf-8", "replace")) + fields
+        room = min(room, left // fields if fields else left)
+    return max(room, 0)
 
 
 def _fingerprint(root: Part) -> str:
@@ -105,26 +85,42 @@ def _fingerprint(root: Part) -> str:
     return digest.hexdigest()[:24]
 
 
-class Compiler:
-    """Cuts a draft into pieces: octets that are the same for all, holes for fields, blocks."""
+def _compiled(draft: Draft, declared: Collection[str]) -> tuple[Template, dict[int, Template]]:
+    subject = compile_template(draft.subject, where="subject", html=False, declared=declared)
+    # HTML first: where a text was made from it, its mistakes are the HTML's.
+    parts = sorted(text_parts(draft.root), key=lambda part: not part.html)
+    return subject, {
+        id(part): compile_template(
+            part.text, where="HTML template" if part.html else "text template", html=part.html, declared=declared
+        )
+        for part in parts
+    }
 
-    def __init__(self, draft: Draft, declared: Collection[str]) -> None:
+
+class Compiler:
+    """Cuts a draft into pieces: octets that are the same for all, holes for fields, blocks.
+
+    With `encoded` it is the same draft for servers that take eight bits, with the templates of that one.
+    """
+
+    def __init__(self, draft: Draft, declared: Collection[str], encoded: "Compiler | None" = None) -> None:
+        self._eight_bit = encoded is not None
         self._digest = _fingerprint(draft.root)
         self._boundaries = 0
         self._fixed: list[bytes] = []
         self.size = 0
+        self.room = LONGEST_LINE
+        """Octets that a value may have, where the text is not encoded."""
         self.pieces: list[bytes] = []
         self.holes: dict[Hole, tuple[list[int], list[int]]] = {}
         self.blocks: list[tuple[int, Block]] = []
-        self.subject = compile_template(draft.subject, where="subject", html=False, declared=declared)
-        # HTML first: where a text was made from it, its mistakes are the HTML's.
-        parts = sorted(text_parts(draft.root), key=lambda part: not part.html)
-        self.templates = {
-            id(part): compile_template(
-                part.text, where="HTML template" if part.html else "text template", html=part.html, declared=declared
-            )
-            for part in parts
-        }
+        self.subject: Template
+        self.templates: dict[int, Template]
+        """Of each text, by its identity."""
+        if encoded is None:
+            self.subject, self.templates = _compiled(draft, declared)
+        else:
+            self.subject, self.templates = encoded.subject, encoded.templates
         self._part(draft.root)
         if not isinstance(draft.root, Multipart):
             self._fixed.append(CRLF)
@@ -151,45 +147,63 @@ class Compiler:
                 self._text(part, self.templates[id(part)])
 
     def _multipart(self, part: Multipart) -> None:
-        # "=_" occurs in no quoted-printable and no base64 (RFC 2045 section 6.7); the digest guards the rest.
-        boundary = f"=_{self._digest}_{self._boundaries}".encode()
+        boundary = f"{BOUNDARY}{self._digest}_{self._boundaries}".encode()
         self._boundaries += 1
         kind = part.kind.encode("ascii", "replace")
-        self._fixed.append(
-            b"Content-Type: multipart/" + kind + part.params + b';\r\n boundary="' + boundary + b'"\r\n\r\n'
-        )
+        self._fixed.append(b"Content-Type: multipart/" + kind + part.params + b';\r\n boundary="' + boundary + b'"\r\n')
+        if any(self._encoding(child) == EIGHT_BIT for child in text_parts(part)):
+            self._fixed.append(b"Content-Transfer-Encoding: 8bit\r\n")  # as RFC 2045 section 6.4 wants it
+        self._fixed.append(CRLF)
         for child in part.parts:
             self._fixed.append(b"--" + boundary + CRLF)
             self._part(child)
             self._fixed.append(CRLF)
         self._fixed.append(b"--" + boundary + b"--\r\n")
 
+    def _encoding(self, part: TextPart) -> bytes:
+        """The transfer encoding of a text."""
+        segments = self.templates[id(part)].segments
+        if segments is None:
+            return EIGHT_BIT if self._eight_bit else BASE64 if prefers_base64(part.text) else QUOTED_PRINTABLE
+        texts = [segment for segment in segments if isinstance(segment, str)]
+        text = "".join(texts)
+        if len(texts) == len(segments) and fits_seven_bit(text):
+            return SEVEN_BIT
+        if self._eight_bit and fits_eight_bit(text) and _room(segments) >= _LEAST_ROOM:
+            return EIGHT_BIT
+        return BASE64 if prefers_base64(text) else QUOTED_PRINTABLE
+
     def _text(self, part: TextPart, template: Template) -> None:
-        segments = template.segments
-        text = "".join(segment for segment in segments if isinstance(segment, str)) if segments else part.text
-        fixed = segments is not None and not any(isinstance(segment, Hole) for segment in segments)
-        seven_bit = fixed and fits_seven_bit(text)
-        base64 = not seven_bit and prefers_base64(text)
-        encoding = b"7bit" if seven_bit else b"base64" if base64 else b"quoted-printable"
+        segments, encoding = template.segments, self._encoding(part)
         kind = b"html" if part.html else b"plain"
         head = b"Content-Type: text/" + kind + b'; charset="utf-8"' + part.params
         self._fixed.append(head + b"\r\nContent-Transfer-Encoding: " + encoding + CRLF + part.headers + CRLF)
-        if seven_bit:
-            self._fixed.append(text_octets(text))
+        fixed = segments is not None and not any(isinstance(segment, Hole) for segment in segments)
+        if segments is None or (encoding == BASE64 and not fixed):
+            self.size += len(_ENCODERS[encoding](part.text.encode("utf-8", "replace").decode()))
+            self.blocks.append((self._gap(), Block(template, encoding)))
         elif fixed:
-            self._fixed.append(base64_lines(text_octets(text)) if base64 else quoted_printable(text))
-        elif segments is None or base64:
-            self.size += len(part.text)
-            self.blocks.append((self._gap(), Block(template, base64)))
+            self._fixed.append(_ENCODERS[encoding](template.render({})))
         else:
-            self._segments(segments, html=part.html)
+            self._segments(segments, encoding, html=part.html)
 
-    def _segments(self, segments: tuple[str | Hole, ...], *, html: bool) -> None:
-        """Soft breaks round a hole: its value starts a line of its own, so no line is ever too long."""
+    def _segments(self, segments: tuple[str | Hole, ...], encoding: bytes, *, html: bool) -> None:
+        """In quoted-printable with soft breaks round a hole: its value starts a line of its own, so none is ever too
+        long. Where nothing is encoded, values have as much room as the longest line leaves them.
+        """
+        if encoding == EIGHT_BIT:
+            self.room = min(self.room, _room(segments))
+        encode = _ENCODERS[encoding]
         for number, segment in enumerate(segments):
-            if number:
+            if number and encoding == QUOTED_PRINTABLE:
                 self._fixed.append(SOFT_BREAK)
             if isinstance(segment, str):
-                self._fixed.append(quoted_printable(segment))
+                self._fixed.append(encode(segment))
             else:
                 self.holes.setdefault(segment, ([], []))[html].append(self._gap())
+
+    def in_eight_bits(self, draft: Draft) -> "Compiler | None":
+        """The same draft with its text as it is; None where that would be little smaller."""
+        other = Compiler(draft, (), self)
+        as_it_is = all(other._encoding(part) in {SEVEN_BIT, EIGHT_BIT} for part in text_parts(draft.root))
+        return other if as_it_is and other.size < self.size * _WORTH_IT else None

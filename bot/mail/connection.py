@@ -18,7 +18,7 @@ from aiosmtplib.protocol import SMTPProtocol
 from pydantic import SecretStr
 
 from bot.mail.replies import Reply, Stage
-from bot.mail.transaction import Features, Limits, Result, clean
+from bot.mail.transaction import Features, Limits, Result, Wants, clean
 from bot.mail.wire import Feed, Wire
 
 # After these the password has not been judged, so another method is no second guess at it.
@@ -89,9 +89,9 @@ class Connection:
         return self._wire.is_idle
 
     @property
-    def plain(self) -> bool:
-        """Whether bodies are wanted as they are, not dot-stuffed: they go by BDAT."""
-        return self._wire.plain
+    def wants(self) -> Wants:
+        """In which form bodies are wanted: those that go by BDAT as they are, the others dot-stuffed."""
+        return Wants(stuffed=not self._wire.plain, eight_bit=self.features.eight_bit)
 
     @property
     def under_way(self) -> tuple[Any, ...]:
@@ -118,7 +118,7 @@ class Connection:
         """
         if not body.endswith(b"\r\n") or b"\r\n.\r\n" in body or body.startswith(b".\r\n"):
             raise ValueError("the body must end with CRLF and be dot-stuffed")
-        single = _Single(sender, recipient, _unstuffed(body) if self.plain else body, before_dot)
+        single = _Single(sender, recipient, _unstuffed(body) if self._wire.plain else body, before_dot)
         self._wire.feed(single)
         if not self._wire.is_open:
             return Result(Stage.mail, None, sent=False, text=self.why_closed or "The connection is closing.")

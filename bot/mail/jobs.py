@@ -101,6 +101,7 @@ class Job:
     work: Work
     sender: str
     compose: Compose
+    campaign_id: int = field(init=False)
     stopped: bool = False
     in_flight: int = 0
     slices: list[Slice] = field(default_factory=list)
@@ -123,13 +124,12 @@ class Job:
     """When the flow was measured last, and how many rows had been sent by then."""
     _settled: asyncio.Event = field(default_factory=asyncio.Event)
 
+    def __post_init__(self) -> None:
+        self.campaign_id = self.work.campaign_id
+
     @property
     def key(self) -> Key:
         return self.work.campaign_id, self.work.resend_id
-
-    @property
-    def campaign_id(self) -> int:
-        return self.work.campaign_id
 
     @property
     def rows(self) -> int:
@@ -150,12 +150,15 @@ class Job:
     def take(self, paces: Paces, at: float) -> Item | None:
         """The next row to send at the loop's time `at`, or None. Suppressed addresses and expired offers end here."""
         while not self.stopped:
-            item = self._next(paces, at)
+            if paces.limited or self._parked:
+                item = self._next(paces, at)
+            else:
+                item = self._waiting.popleft() if self._waiting else None
             if item is None:
                 return None
             if item.row.suppressed:
                 self._set_aside(item, DeliveryStatus.SUPPRESSED, "the address is suppressed")
-            elif self._expired():
+            elif self.work.expires_at is not None and self._expired():
                 self._set_aside(item, DeliveryStatus.EXPIRED, "the offer has expired")
             else:
                 self.in_flight += 1
@@ -164,7 +167,7 @@ class Job:
 
     def _next(self, paces: Paces, at: float) -> Item | None:
         """The first row whose provider may be written to; those before it are parked."""
-        if self._parked and (parked := self._parked.take(paces, at)) is not None:
+        if (parked := self._parked.take(paces, at)) is not None:
             return parked
         while self._waiting:
             item = self._waiting.popleft()
@@ -179,7 +182,7 @@ class Job:
 
     def may_leave(self, item: Item) -> bool:
         """What `take` looked at, once more: its message was announced a round trip before it leaves."""
-        return item.row.email_key not in self.suppressed and not self._expired()
+        return item.row.email_key not in self.suppressed and (self.work.expires_at is None or not self._expired())
 
     def suppress(self, keys: set[str]) -> None:
         """These addresses (in lower case) were suppressed a moment ago: nothing goes to them any more.
@@ -212,7 +215,7 @@ class Job:
         """The server took it, into the ledger."""
         self._landed()
         self._ended_at.append(time())
-        self.ledger.delivered(self.work.campaign_id, server_id, item.row.n)
+        self.ledger.delivered(self.campaign_id, server_id, item.row.n)
         self._close(item)
 
     def settle(self, item: Item, ending: Ending, *, lost_by_us: bool = False) -> None:

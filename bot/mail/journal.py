@@ -46,8 +46,9 @@ _CLEAR: Final = bytes(_INTENT_SIZE)
 _EMPTY: Final = bytes(_SIZE)
 
 # What the file says for an outcome. Never renumber: another version may replay it.
+_DELIVERED: Final = 1
 _NUMBERS: Final = {
-    Outcome.delivered: 1,
+    Outcome.delivered: _DELIVERED,
     Outcome.failed_temporary: 2,
     Outcome.failed_permanent: 3,
     Outcome.unknown: 4,
@@ -188,7 +189,9 @@ class Journal:
                 )
         elif flying != (campaign_id, n):
             raise ValueError(f"slot {slot} is in flight with {flying}, not with {(campaign_id, n)}")
-        record = _RESULT.pack(self._head, campaign_id, n, _NUMBERS[outcome], reply_code)
+        # By a name of its own what nearly all are: an outcome is looked up by a hash that is made in Python.
+        number = _DELIVERED if outcome is Outcome.delivered else _NUMBERS[outcome]
+        record = _RESULT.pack(self._head, campaign_id, n, number, reply_code)
         at = self._ring + self._head % self._capacity * _SIZE
         self._memory[at : at + _SIZE] = record + _CHECK.pack(crc32(record))
         self._head += 1

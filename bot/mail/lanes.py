@@ -21,7 +21,7 @@ from bot.mail.journal import Journal
 from bot.mail.ledger import Ledger
 from bot.mail.pacing import Paces, is_too_much
 from bot.mail.replies import Judgement, Outcome, Stage, judge
-from bot.mail.transaction import Limits, Result
+from bot.mail.transaction import Limits, Result, Wants
 from storage.sending import Carrier
 
 log = structlog.get_logger()
@@ -279,23 +279,24 @@ class Lane:
 
     def take(self, channel: Channel, *, ahead: bool) -> Item | None:
         """A row of the jobs in turn with its message, when sending is allowed at all."""
-        if self._closing or channel.retired or not self.carrier.usable or not self._ledger.may_send:
+        # Ahead of another one, whose end `may_leave` has just let go: what it looked at has not changed since.
+        if self._closing or channel.retired or not (ahead or self._may_send()):
             return None
-        if self._tripped and self._trial is not channel:
+        if self._failures >= self._stop_after and self._trial is not channel:
             return None
         at = self._loop.time()
         rate = self.carrier.rate_per_second
         if rate is not None and at < self._next_send:
             self._look_at(self._next_send)
             return None
-        item = self._take(at, ahead=ahead, stuffed=channel.stuffed)
+        item = self._take(at, ahead=ahead, wants=channel.wants)
         if item is not None:
             self._trial = None
             if rate is not None:
                 self._next_send = max(self._next_send, at - _CATCH_UP) + 1 / rate
         return item
 
-    def _take(self, at: float, *, ahead: bool, stuffed: bool) -> Item | None:
+    def _take(self, at: float, *, ahead: bool, wants: Wants) -> Item | None:
         jobs = self.jobs
         paces = self._paces
         for _ in range(len(jobs)):
@@ -310,7 +311,7 @@ class Lane:
                 continue
             while (item := job.take(paces, at)) is not None:
                 try:
-                    item.body = job.compose(item.row, stuffed=stuffed)
+                    item.body = job.compose(item.row, wants)
                 except BotError as error:
                     job.settle(item, unusable(item, self.carrier.id, error))
                 else:

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from time import time
 from typing import Protocol
 
 from bot.clock import now
@@ -15,6 +16,7 @@ from bot.mail.composing import (
 )
 from bot.mail.dkim_keys import read_keys
 from bot.mail.links import Links
+from bot.mail.transaction import Wants
 from storage import recipients, sending
 from storage.db import Database
 from storage.models import Message
@@ -23,9 +25,9 @@ from storage.sending import Work
 
 
 class Compose(Protocol):
-    """Makes the message of a row: CRLF lines, dot-stuffed or not. Raises BotError for one that cannot be made."""
+    """Makes the message of a row, with CRLF lines, as a connection wants it. Raises BotError for one that cannot be."""
 
-    def __call__(self, row: Row, *, stuffed: bool) -> bytes: ...
+    def __call__(self, row: Row, wants: Wants) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,16 +81,22 @@ def _composer(compiled: CompiledMessage, message: Message, campaign_id: int, set
     base = settings.public_url.rstrip("/") + "/u/" if settings.public_url is not None else None
     links = Links([settings.signing_key()])
     mailto = settings.unsubscribe_mailto
+    eight_bit = settings.sending.eight_bit
+    second, date = 0, now()
 
-    def compose(row: Row, *, stuffed: bool) -> bytes:
+    def compose(row: Row, wants: Wants) -> bytes:
+        nonlocal second, date
+        if second != (current := int(time())):
+            second, date = current, now()  # the same object for a second: what is made of it is made once
         return compiled.render(
             row.email,
             row.fields,
             message_id=message_id(row.email),
-            date=now(),
+            date=date,
             unsubscribe_url=base + links.make(campaign_id, row.n) if base is not None else None,
             unsubscribe_mailto=mailto,
-            wire=stuffed,
+            wire=wants.stuffed,
+            eight_bit=wants.eight_bit and eight_bit,
         )
 
     return compose

@@ -105,15 +105,23 @@ class Template:
     html: bool
     fields: frozenset[str]
     segments: tuple[str | Hole, ...] | None
+    """What a template of plain fields consists of; None: Jinja2 renders it."""
     _rich: jinja2.Template | None = field(repr=False, default=None)
+    _pattern: str = field(init=False, repr=False)
+    _holes: tuple[Hole, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """The segments once more as a pattern for `%` and what fills it: the quickest way that Python has."""
+        parts = self.segments or ()
+        pattern = "".join("%s" if isinstance(part, Hole) else part.replace("%", "%%") for part in parts)
+        object.__setattr__(self, "_pattern", pattern)
+        object.__setattr__(self, "_holes", tuple(part for part in parts if isinstance(part, Hole)))
 
     def render(self, fields: Mapping[str, str]) -> str:
         """The text for one recipient; BadInputError names the field or the construct that failed."""
         if self.segments is not None:
-            fill = self._escaped if self.html else Hole.value
-            return "".join(
-                [part if isinstance(part, str) else fill(part, fields, self.where) for part in self.segments]
-            )
+            values = [fields.get(hole.name) or hole.value(fields, self.where) for hole in self._holes]
+            return self._pattern % tuple(map(escape, values) if self.html else values)
         try:
             return self._render_rich(fields)
         except jinja2.UndefinedError as error:
@@ -123,10 +131,6 @@ class Template:
             raise self._failed(error) from error
         except _RENDER_ERRORS as error:
             raise self._failed(error) from error
-
-    @staticmethod
-    def _escaped(hole: Hole, fields: Mapping[str, str], where: str) -> str:
-        return escape(hole.value(fields, where))
 
     def _render_rich(self, fields: Mapping[str, str]) -> str:
         assert self._rich is not None  # noqa: S101  # one of the two forms always exists

@@ -11,8 +11,9 @@ from bot.mail.replies import Reply, Stage
 MAX_TEXT: Final = 2000
 """Characters kept of one reply."""
 
+_EIGHT_BIT: Final = " BODY=8BITMIME"
 _FORBIDDEN: Final = re.compile("[\x00-\x1f\x7f<>\ud800-\udfff]")
-_PLAIN: Final = re.compile("[!-;=?-~]+")
+_is_plain: Final = re.compile("[!-;=?-~]+").fullmatch
 _CONTROLS: Final = re.compile(r"(?:[^\S\n]|[\x00-\x09\x0b-\x1f\x7f-\x9f])+")
 
 
@@ -47,6 +48,15 @@ class Features:
     chunking: bool = False
 
 
+class Wants(NamedTuple):
+    """In which form a connection takes the text of a message."""
+
+    stuffed: bool = True
+    """Dots that begin a line are doubled, since a dot ends the message."""
+    eight_bit: bool = False
+    """The server announces 8BITMIME (RFC 6152)."""
+
+
 class Result(NamedTuple):
     """How a transaction ended.
 
@@ -79,18 +89,22 @@ class Envelopes:
     def __init__(self, features: Features) -> None:
         self._features = features
         self._largest = features.size or sys.maxsize
-        self._last = () if features.pipelining and features.chunking else (b"DATA\r\n",)
-        self._mail: dict[str, bytes] = {}
+        self._last = "" if features.pipelining and features.chunking else "DATA\r\n"
+        self._known: set[str] = set()
+        """Senders that need no care."""
 
-    def of(self, sender: str, recipient: str, body: bytes) -> tuple[bytes, ...] | Result:
-        """MAIL, RCPT and, unless the text goes by BDAT, DATA; or a refusal that needs no server."""
-        mail = self._mail.get(sender)
-        if mail is None or not _PLAIN.fullmatch(recipient) or not body.isascii() or len(body) > self._largest:
+    def of(self, sender: str, recipient: str, body: bytes) -> bytes | Result:
+        """MAIL, RCPT and, unless the text goes by BDAT, DATA, a line each; or a refusal that needs no server."""
+        features, size = self._features, len(body)
+        kind = "" if body.isascii() else _EIGHT_BIT
+        if sender not in self._known or not _is_plain(recipient) or size > self._largest:
             return self._with_care(sender, recipient, body)
-        size = b" SIZE=%d\r\n" % len(body) if self._features.size is not None else b"\r\n"
-        return mail + size, b"RCPT TO:<%b>\r\n" % recipient.encode(), *self._last
+        if kind and not features.eight_bit:
+            return self._with_care(sender, recipient, body)
+        announced = "" if features.size is None else f" SIZE={size}"
+        return f"MAIL FROM:<{sender}>{announced}{kind}\r\nRCPT TO:<{recipient}>\r\n{self._last}".encode()
 
-    def _with_care(self, sender: str, recipient: str, body: bytes) -> tuple[bytes, ...] | Result:
+    def _with_care(self, sender: str, recipient: str, body: bytes) -> bytes | Result:
         features = self._features
         if _FORBIDDEN.search(sender):
             return _refused(Stage.mail, 553, "5.1.7 The sender's address contains characters that SMTP forbids.")
@@ -111,16 +125,16 @@ class Envelopes:
                 return _refused(
                     Stage.mail, 554, "5.6.3 The message contains 8-bit text, and the server does not announce 8BITMIME."
                 )
-            options += " BODY=8BITMIME"
+            options += _EIGHT_BIT
         if not (sender.isascii() and recipient.isascii()):
             if not features.smtputf8:
                 return _refused(
                     Stage.mail, 553, "5.6.7 The address is not ASCII, and the server does not announce SMTPUTF8."
                 )
             options += " SMTPUTF8"
-        elif _PLAIN.fullmatch(sender):
-            self._mail[sender] = f"MAIL FROM:<{sender}>".encode()
-        return f"MAIL FROM:<{sender}>{options}\r\n".encode(), f"RCPT TO:<{recipient}>\r\n".encode(), *self._last
+        elif _is_plain(sender):
+            self._known.add(sender)
+        return f"MAIL FROM:<{sender}>{options}\r\nRCPT TO:<{recipient}>\r\n{self._last}".encode()
 
 
 def _refused(stage: Stage, code: int, text: str) -> Result:

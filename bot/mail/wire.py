@@ -12,6 +12,7 @@ moment at most one message of a connection is in that gap.
 """
 
 import asyncio
+import math
 import re
 from datetime import timedelta
 from typing import Any, Final, Protocol
@@ -38,8 +39,8 @@ _STAGES: Final = (
 _WANTED: Final = b"2223\x0022\x00"  # the first digit that lets each step pass; no reply is right in the zero ones
 
 # What a server that takes everything sends for one round trip, all in one piece as it mostly comes.
-_OK: Final = rb"250 [^\r\n]{0,500}\r\n"
-_ROUND: Final = re.compile(_OK + _OK + _OK + rb"354[^\r\n-][^\r\n]{0,500}\r\n")
+_OK: Final = rb"250 .{0,500}\n"
+_ROUND: Final = re.compile(_OK + _OK + _OK + rb"354 .{0,500}\n")
 _ROUND_BY_CHUNKS: Final = re.compile(_OK + _OK + _OK)
 _NEVER: Final = re.compile(rb"(?!)")
 
@@ -90,12 +91,13 @@ class Wire(asyncio.Protocol):
         spans = (limits.mail, limits.mail, limits.rcpt, limits.data, limits.body, limits.dot, limits.quit)
         self._seconds = [span.total_seconds() for span in spans]
         self._timer: asyncio.TimerHandle | None = None
+        self._rings_at = math.inf
         self._deadline = 0.0
         self._step = _IDLE
         self._feed: Feed | None = None
         self._announced: Any | None = None  # its envelope has left, its end has not
         self._flying: Any | None = None  # its end has left, the reply has not come
-        self._commands: tuple[bytes, ...] = ()
+        self._commands: list[bytes] = []
         self._unsent = 0
         self._refusal: Result | None = None
         self._reset_due = False
@@ -290,9 +292,9 @@ class Wire(asyncio.Protocol):
             if self._step == _IDLE:
                 self._expect(first)
             if self._pipelining:
-                return b"RSET\r\n" + b"".join(commands) if first == _RSET else b"".join(commands)
-            self._commands = commands
-            return b"RSET\r\n" if first == _RSET else commands[0]
+                return b"RSET\r\n" + commands if first == _RSET else commands
+            self._commands = commands.splitlines(keepends=True)
+            return b"RSET\r\n" if first == _RSET else self._commands[0]
         return b""
 
     def _all_passed(self, *, more: bool) -> None:
@@ -364,18 +366,20 @@ class Wire(asyncio.Protocol):
         """Await a reply. One timer a connection, moved only when it would ring too late."""
         self._step = step
         self._deadline = deadline = self._loop.time() + self._seconds[step]
-        timer = self._timer
-        if timer is None or deadline < timer.when():
-            if timer is not None:
-                timer.cancel()
-            self._timer = self._loop.call_at(deadline, self._ring)
+        if deadline < self._rings_at:
+            self._ring_at(deadline)
+
+    def _ring_at(self, at: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self._rings_at = self._loop.call_at(at, self._ring), at
 
     def _ring(self) -> None:
-        self._timer = None
+        self._timer, self._rings_at = None, math.inf
         if self._step == _IDLE:
             return
         if self._loop.time() < self._deadline:
-            self._timer = self._loop.call_at(self._deadline, self._ring)
+            self._ring_at(self._deadline)
         elif self._step == _BODY and self._transport.get_write_buffer_size() < self._unsent:
             # RFC 5321 limits the wait for each block of the text, not the whole: it goes on while it moves.
             self._unsent = self._transport.get_write_buffer_size()

@@ -153,7 +153,7 @@ async def test_by_chunks_a_text_is_not_stuffed_and_needs_no_data() -> None:
     )
     last = (b".hidden\r\n", b"250 taken\r\n")
     async with scripted(*turns, last, features=CHUNKS) as server, connected(server.port) as connection:
-        assert connection.plain
+        assert not connection.wants.stuffed
         queue = await carry(connection, Queue(2, body=b"Dear friend,\r\n.hidden\r\n"))
         assert queue.summary == ["p1 250 at dot", "p2 250 at dot"]
     assert server.heard.count(b"BDAT 23 LAST\r\nDear friend,\r\n.hidden\r\nMAIL FROM:<news@example.com>\r\n") == 1

@@ -15,6 +15,7 @@ from bot.errors import SettingsError
 from bot.mail.dkim_keys import check_keys
 from bot.mail.sender import Sender
 from bot.mail.signed_job import AT_ONCE, SignedJob
+from bot.mail.transaction import Wants
 from bot.mail.worker import run_worker
 from bot.services.checking import Finding
 from bot.services.dkim_check import check_dkim
@@ -96,9 +97,9 @@ async def test_signing_with_rsa_on_many_connections_lets_everything_else_in_betw
             (job,) = sender._jobs.values()
             compose = job.compose
 
-            def counted(row: Row, *, stuffed: bool) -> bytes:
+            def counted(row: Row, wants: Wants) -> bytes:
                 made[turn] += 1
-                return compose(row, stuffed=stuffed)
+                return compose(row, wants)
 
             job.compose = counted
             while await state_of(db, campaign) != CampaignState.FINISHED:

@@ -35,13 +35,17 @@ def octets(message: CompiledMessage, fields: Mapping[str, str] | None = None, **
 
 
 def parsed(rendered: bytes) -> EmailMessage:
+    assert rendered.isascii()
+    return parsed_eight_bit(rendered)
+
+
+def parsed_eight_bit(rendered: bytes) -> EmailMessage:
     sound(rendered)
     return message_from_bytes(rendered, _class=EmailMessage, policy=email.policy.default)
 
 
 def sound(rendered: bytes) -> None:
     """What every SMTP server may rely on."""
-    assert rendered.isascii()
     assert rendered.endswith(b"\r\n")
     assert not re.search(rb"\r(?!\n)|(?<!\r)\n|\0", rendered)
     assert max(map(len, rendered.split(b"\r\n"))) <= 998

@@ -52,8 +52,10 @@ def test_one_message_leaves_and_nobody_can_end_it_or_add_a_header(
         return
     wire = message.render("anna@example.com", fields, **options, wire=True)
 
+    assert message.render("anna@example.com", fields, **options, eight_bit=True) == plain  # a signature wants it so
     assert wire == dot_stuff(plain)
     assert b"\r\n.\r\n" not in b"\r\n" + wire
     sound(plain)
+    assert plain.isascii()
     keys = [key for key in parsed(plain).keys() if key != "Content-Transfer-Encoding"]  # noqa: SIM118  # with doubles
     assert keys == HEADERS
