@@ -89,6 +89,8 @@ class Database:
     def _prepare_straight(self, connection: Any, _record: ConnectionPoolEntry) -> None:
         connection.isolation_level = None
         self._set_pragmas(connection)
+        # What a batch would take back if it failed half way goes into a file from 64 KiB on, several times a second.
+        connection.execute("PRAGMA temp_store = MEMORY")
 
     def _prepare_sqlite(self, connection: Any, _record: ConnectionPoolEntry) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves

@@ -47,7 +47,8 @@ EVERYBODY = frozenset(f"p{n}@example.com" for n in range(1, RECIPIENTS + 1))
 UNKNOWN = frozenset(f"p{n}@example.com" for n in range(1, RECIPIENTS, 20))
 DEFERRED = frozenset(f"p{n}@example.com" for n in range(10, RECIPIENTS, 40))
 UMLAUT = "jürgen@example.com"
-TEXT = "Hello {{ name }},\n\n.a line that begins with a dot\n..and one with two\n.\nGrüße\n"
+TEXT = "Hello {{ name }},\n\n.a line that begins with a dot\n..and one with two\n.\n"
+TEXT += "Schöne Grüße, überall hin: {{ name }}!\n" * 9  # worth eight bits
 
 
 @SERVERS
@@ -76,6 +77,7 @@ async def test_whom_the_server_takes_gets_one_message_whole_and_the_others_none(
     assert delivered == (known if features.smtputf8 else known - {UMLAUT})
     assert Counter(email for message in onward.messages for email in message.recipients) == Counter(delivered)
     assert all(_lines(message) == _written(message) for message in onward.messages)
+    assert all(b"Transfer-Encoding: 8bit" in (message.raw or b"") for message in onward.messages)
     assert {_seen(ended[email]) for email in UNKNOWN} == {("failed_permanent", "rcpt", "never")}
     assert {_seen(ended[email]) for email in DEFERRED} == {("failed_temporary", "rcpt", "safe")}
     if not features.smtputf8:
