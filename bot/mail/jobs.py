@@ -101,6 +101,8 @@ class Job:
     work: Work
     sender: str
     compose: Compose
+    at_end: Callable[[], None]
+    """Called when a slice has come to its end: see `done`."""
     campaign_id: int = field(init=False)
     stopped: bool = False
     in_flight: int = 0
@@ -247,10 +249,13 @@ class Job:
 
     def _close(self, item: Item) -> None:
         item.body = b""
-        item.range.open -= 1
-        if item.range.open == 0:
-            self._ranges.pop(item.range.lease_id, None)
-            self.ledger.end_lease(item.range.lease_id)
+        leased = item.range
+        leased.open -= 1
+        if leased.open == 0:
+            self._ranges.pop(leased.lease_id, None)
+            self.ledger.end_lease(leased.lease_id)
+            if leased.slice.exhausted:
+                self.at_end()
 
     def ended_since(self, moment: datetime) -> int:
         """How many attempts ended since then: what slipped out after a wish to stop."""
@@ -282,6 +287,7 @@ class Job:
             return
         if not rows:
             part.exhausted = True
+            self.at_end()
             return
         part.after = rows[-1].n
         self._leased += len(rows)

@@ -159,7 +159,8 @@ class Sender:
         wanted = {(w.campaign_id, w.resend_id): w for w in work}
         for key in list(self._jobs):
             if key not in wanted or wanted[key].stopping or self._jobs[key].stopped:
-                self._drops[key] = asyncio.create_task(self._drop(self._jobs.pop(key)))
+                self._drops[key] = drop = asyncio.create_task(self._drop(self._jobs.pop(key)))
+                drop.add_done_callback(lambda _: self._look_now.set())
         await self._turn_away(wanted)
         under_way = (self._jobs.keys() | self._arrived.keys()) & wanted.keys()
         await self._lanes.adjust(carriers, {way.server_id for key in under_way for way in wanted[key].ways})
@@ -200,6 +201,7 @@ class Sender:
             return
         part = Slice(shard.id, shard.first_n - 1, shard.last_n)
         self._arrived.setdefault((shard.campaign_id, shard.resend_id), []).append(part)
+        self._look_now.set()
         await part.ended.wait()
 
     async def _claim(self, shard_id: int) -> Shard | None:
@@ -276,6 +278,7 @@ class Sender:
         done = [(job, parts) for job in self._jobs.values() if (parts := job.done())]
         if not done:
             return
+        self._look_now.set()  # for what may follow it
         await self._ledger.flush()
         for job, parts in done:
             await self.db.in_one_go(functools.partial(self._end_shards, job, parts))
@@ -324,6 +327,7 @@ class Sender:
             work=work,
             sender=message.sender,
             compose=message.compose,
+            at_end=self._look_now.set,
         )
         self._jobs[key] = job
         return job
