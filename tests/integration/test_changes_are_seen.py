@@ -9,6 +9,11 @@ from storage.db import Database
 from storage.models import CampaignState
 from tests.seeds import add_campaign, add_server, wish
 
+_HANG_UP = text(
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+    "WHERE query LIKE '%ramp_to_n%' AND pid <> pg_backend_pid() AND datname = current_database()"
+)
+
 
 async def _next(watch: changes.Watch) -> dict[tuple[str, str], str]:
     async with asyncio.timeout(10):
@@ -35,8 +40,6 @@ async def test_a_database_that_hung_up_is_asked_again(db: Database) -> None:
         await _next(watch)
         if not db.is_sqlite:
             async with db.read() as tx:
-                watching = "query LIKE '%ramp_to_n%' AND pid <> pg_backend_pid() AND datname = current_database()"
-                ended = text(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {watching}")
-                assert list(await tx.scalars(ended)) == [True]
+                assert list(await tx.scalars(_HANG_UP)) == [True]
         sale = await add_campaign(db, server, 3)
         assert (await _next(watch))["campaign", str(sale)] == "sending"
