@@ -243,7 +243,8 @@ class Delivery(Base):
 class LedgerCount(Base):
     """How many deliveries of a campaign have a status: the sum over the parts, of which one alone may be below zero.
 
-    Triggers on deliveries keep it in the transaction of the change, whoever makes it: migration 0012.
+    Triggers on deliveries keep it in the transaction of the change, whoever makes it (migrations 0011 and 0017); only
+    `results.write_delivered` counts by itself on SQLite.
     """
 
     __tablename__ = "ledger_counts"
