@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, Text, and_, func, select, type_coerce
+from sqlalchemy import Integer, Select, Text, and_, bindparam, func, select, type_coerce
 
 from storage.db import Tx
 from storage.models import Delivery, DeliveryStatus, Recipient, ResendItem, Suppression
@@ -36,50 +37,67 @@ def _sendable() -> Select[Any]:
     )
 
 
-async def queued(tx: Tx, campaign_id: int, after: int, limit: int, up_to: int | None = None) -> list[Row]:
+_LAST = 2**62
+
+
+async def queued(tx: Tx, campaign_id: int, after: int, limit: int, up_to: int = _LAST) -> list[Row]:
     """The campaign's own deliveries that wait, in order, beyond number `after` and up to number `up_to`."""
-    wanted = _sendable().where(Delivery.campaign_id == campaign_id, Delivery.resend_id.is_(None), Delivery.n > after)
-    if up_to is not None:
-        wanted = wanted.where(Delivery.n <= up_to)
-    return await _rows(tx, wanted.limit(limit))
+    which = {"campaign": campaign_id, "after": after, "up_to": up_to, "most": limit}
+    return await _rows(tx, _queued(in_json=_is_sqlite(tx)), which)
 
 
 async def queued_again(
-    tx: Tx, campaign_id: int, resend_id: int, wave: int, after: int, limit: int, up_to: int | None = None
+    tx: Tx, campaign_id: int, resend_id: int, wave: int, after: int, limit: int, up_to: int = _LAST
 ) -> list[Row]:
     """The deliveries of a resend that wait in the waves up to `wave`, in order, beyond `after` and up to `up_to`."""
+    which = {"campaign": campaign_id, "resend": resend_id, "wave": wave}
+    which |= {"after": after, "up_to": up_to, "most": limit}
+    return await _rows(tx, _queued_again(in_json=_is_sqlite(tx)), which)
+
+
+async def queued_among(tx: Tx, campaign_id: int, resend_id: int | None, numbers: Sequence[int]) -> list[Row]:
+    """Those of some deliveries that still wait, in order: of the campaign itself, or of one of its resends."""
+    owner = Delivery.resend_id.is_(None) if resend_id is None else Delivery.resend_id == resend_id
+    wanted = _sendable().where(Delivery.campaign_id == campaign_id, owner, Delivery.n.in_(numbers)).limit(len(numbers))
+    return await _rows(tx, _in_json(wanted) if _is_sqlite(tx) else wanted, {})
+
+
+# Made once: a statement takes as long to make as SQLite takes to read a thousand rows.
+@cache
+def _queued(*, in_json: bool) -> Select[Any]:
+    own = (Delivery.campaign_id == bindparam("campaign"), Delivery.resend_id.is_(None))
+    wanted = _sendable().where(*own, Delivery.n > bindparam("after"), Delivery.n <= bindparam("up_to"))
+    return _bounded(wanted, in_json=in_json)
+
+
+@cache
+def _queued_again(*, in_json: bool) -> Select[Any]:
     item = and_(
         ResendItem.campaign_id == Delivery.campaign_id,
-        ResendItem.resend_id == resend_id,
+        ResendItem.resend_id == bindparam("resend"),
         ResendItem.n == Delivery.n,
     )
     wanted = (
         _sendable()
         .join(ResendItem, item)
         .where(
-            ResendItem.campaign_id == campaign_id,
-            ResendItem.n > after,
-            ResendItem.wave <= wave,
-            Delivery.resend_id == resend_id,
+            ResendItem.campaign_id == bindparam("campaign"),
+            ResendItem.n > bindparam("after"),
+            ResendItem.n <= bindparam("up_to"),
+            ResendItem.wave <= bindparam("wave"),
+            Delivery.resend_id == bindparam("resend"),
         )
     )
-    if up_to is not None:
-        wanted = wanted.where(ResendItem.n <= up_to)
-    return await _rows(tx, wanted.limit(limit))
+    return _bounded(wanted, in_json=in_json)
 
 
-async def queued_among(tx: Tx, campaign_id: int, resend_id: int | None, numbers: Sequence[int]) -> list[Row]:
-    """Those of some deliveries that still wait, in order: of the campaign itself, or of one of its resends."""
-    owner = Delivery.resend_id.is_(None) if resend_id is None else Delivery.resend_id == resend_id
-    return await _rows(
-        tx, _sendable().where(Delivery.campaign_id == campaign_id, owner, Delivery.n.in_(numbers)).limit(len(numbers))
-    )
+def _bounded(wanted: Select[Any], *, in_json: bool) -> Select[Any]:
+    wanted = wanted.limit(bindparam("most", type_=Integer))
+    return _in_json(wanted) if in_json else wanted
 
 
-async def _rows(tx: Tx, wanted: Select[Any]) -> list[Row]:
-    """On SQLite as one JSON value for each column, for the reason given at _FROM_JSON in results.py."""
-    if tx.get_bind().dialect.name != "sqlite":
-        return [Row(*row) for row in await tx.execute(wanted)]
+def _in_json(wanted: Select[Any]) -> Select[Any]:
+    """As one JSON value for each column, for the reason given at _FROM_JSON in results.py."""
     found = wanted.subquery()
     columns = (
         found.c.n,
@@ -88,8 +106,18 @@ async def _rows(tx: Tx, wanted: Select[Any]) -> list[Row]:
         func.json(type_coerce(found.c.fields, Text)),
         found.c.gone,
     )
-    whole = await (await tx.connection()).execute(select(*map(func.json_group_array, columns)))
-    numbers, emails, others, fields, gone = map(json.loads, whole.one())
+    return select(*map(func.json_group_array, columns))
+
+
+def _is_sqlite(tx: Tx) -> bool:
+    return tx.get_bind().dialect.name == "sqlite"
+
+
+async def _rows(tx: Tx, wanted: Select[Any], which: dict[str, int]) -> list[Row]:
+    found = await (await tx.connection()).execute(wanted, which)
+    if not _is_sqlite(tx):
+        return [Row(*row) for row in found]
+    numbers, emails, others, fields, gone = map(json.loads, found.one())
     # Most addresses are in lower case, so that their key is the same text: kept once.
     make = tuple.__new__  # what Row() calls, without the call between, which costs as much again
     return [
