@@ -24,7 +24,7 @@ from pydantic import NameEmail, SecretStr
 from tests.bench.sending import BODY, staged
 from tests.bench.sink import sink
 
-RECIPIENTS = 100_000
+RECIPIENTS = 200_000
 CONNECTIONS = 50
 PEER_CONNECTIONS = 20
 
