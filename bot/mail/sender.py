@@ -13,7 +13,7 @@ import itertools
 import os
 import secrets
 import socket
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -102,8 +102,8 @@ class Sender:
         await self._engine.start()
         tasks = [asyncio.create_task(self._ledger.run()), asyncio.create_task(self._fleet.run(self._adopt))]
         try:
-            async with changes.watch(self.db) as watch:
-                tasks.append(asyncio.create_task(self._heed(watch)))
+            async with self._heeding() as heeding:
+                tasks.append(heeding)
                 while not self._stopping.is_set() and not self.lost:
                     self._look_now.clear()
                     await self._poll()
@@ -120,6 +120,17 @@ class Sender:
         """Take nothing more; `run` returns when what was in flight has settled."""
         self._stopping.set()
         self._look_now.set()
+
+    @contextlib.asynccontextmanager
+    async def _heeding(self) -> AsyncIterator[asyncio.Task[None]]:
+        """`_heed` in the background. It ends before what it looks through: later it would open that once more."""
+        async with changes.watch(self.db) as watch:
+            task = asyncio.create_task(self._heed(watch))
+            try:
+                yield task
+            finally:
+                task.cancel()
+                await asyncio.wait([task])
 
     async def _heed(self, watch: changes.Watch) -> None:
         """What people ask is looked at as soon as it is there. A stop does not even wait for the look under way."""
