@@ -93,7 +93,7 @@ def _queued_again(*, on: str) -> Select[Any]:
 
 def _in_json(wanted: Select[Any], *, on: str) -> Select[Any]:
     """As one JSON value for each column: on SQLite for the reason given at _FROM_JSON in results.py, on PostgreSQL
-    because to decode a row by itself costs three times as much.
+    because to decode a row by itself costs four times as much.
 
     Aggregates take their values in the order of the subquery, as nothing is joined to it
     (https://www.postgresql.org/docs/15/functions-aggregate.html).

@@ -25,7 +25,6 @@ from bot.mail.composing_encoding import (
     dot_stuff,
     header_date,
     header_text,
-    is_header_ascii,
     mailbox,
     one_newline,
 )
@@ -54,7 +53,6 @@ Unsubscribe = Literal["none", "mailto", "link"]
 
 BUILT_IN_FIELDS: Final = frozenset({"email", "unsubscribe_url"})
 MOST_SUBJECT_CHARS: Final = 1_000
-_SHORT_SUBJECT: Final = 67  # fits on the header's line
 _GMAIL_CLIPS_AT: Final = 102_000  # octets of HTML, after which Gmail hides the rest
 _HEAVY: Final = 10_000_000
 
@@ -292,8 +290,6 @@ class CompiledMessage:
 
     def _subject_line(self, values: Mapping[str, str]) -> str:
         subject = self._subject.render(values)
-        if len(subject) <= _SHORT_SUBJECT and is_header_ascii(subject):
-            return subject
         if not subject.isprintable() and BREAKS_HEADER.search(subject):
             raise self._forged(values)
         if len(subject) > MOST_SUBJECT_CHARS:

@@ -152,15 +152,12 @@ class Job:
     def take(self, paces: Paces, at: float) -> Item | None:
         """The next row to send at the loop's time `at`, or None. Suppressed addresses and expired offers end here."""
         while not self.stopped:
-            if paces.limited or self._parked:
-                item = self._next(paces, at)
-            else:
-                item = self._waiting.popleft() if self._waiting else None
+            item = self._next(paces, at)
             if item is None:
                 return None
             if item.row.suppressed:
                 self._set_aside(item, DeliveryStatus.SUPPRESSED, "the address is suppressed")
-            elif self.work.expires_at is not None and self._expired():
+            elif self._expired():
                 self._set_aside(item, DeliveryStatus.EXPIRED, "the offer has expired")
             else:
                 self.in_flight += 1
@@ -169,7 +166,7 @@ class Job:
 
     def _next(self, paces: Paces, at: float) -> Item | None:
         """The first row whose provider may be written to; those before it are parked."""
-        if (parked := self._parked.take(paces, at)) is not None:
+        if self._parked and (parked := self._parked.take(paces, at)) is not None:
             return parked
         while self._waiting:
             item = self._waiting.popleft()
@@ -184,7 +181,7 @@ class Job:
 
     def may_leave(self, item: Item) -> bool:
         """What `take` looked at, once more: its message was announced a round trip before it leaves."""
-        return item.row.email_key not in self.suppressed and (self.work.expires_at is None or not self._expired())
+        return item.row.email_key not in self.suppressed and not self._expired()
 
     def suppress(self, keys: set[str]) -> None:
         """These addresses (in lower case) were suppressed a moment ago: nothing goes to them any more.

@@ -282,7 +282,7 @@ class Lane:
         # Ahead of another one, whose end `may_leave` has just let go: what it looked at has not changed since.
         if self._closing or channel.retired or not (ahead or self._may_send()):
             return None
-        if self._failures >= self._stop_after and self._trial is not channel:
+        if self._tripped and self._trial is not channel:
             return None
         at = self._loop.time()
         rate = self.carrier.rate_per_second

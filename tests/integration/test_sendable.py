@@ -34,8 +34,7 @@ async def test_every_row_is_whole_and_in_order(db: Database, tmp_path: Path) -> 
     ]
     assert all(isinstance(row, Row) for row in rows)
     assert [row.n for row in await read(it, after=3, limit=1)] == [4]
-    if db.is_sqlite:
-        assert [row.email is row.email_key for row in rows] == [False, True, True]
+    assert [row.email is row.email_key for row in rows] == [False, True, True]
 
 
 async def test_there_may_be_none(db: Database, tmp_path: Path) -> None:

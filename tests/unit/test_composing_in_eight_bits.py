@@ -64,7 +64,7 @@ def test_it_says_the_same_as_an_encoded_message(text: str, html: str, parts: str
     assert len(rendered) <= len(encoded)
 
 
-def test_greek_is_half_as_large() -> None:
+def test_greek_is_a_fifth_smaller() -> None:
     message = compile_message(Source(sender="a@shop.example", subject="x", text=GREEK), fields=["name"])
     fields = {"name": "Άννα"}
     encoded, bare = (message.render("anna@example.com", fields, **OPTIONS, eight_bit=bits) for bits in (False, True))
