@@ -4,10 +4,11 @@ import asyncio
 import fcntl
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from storage.db import Database
 
@@ -41,6 +42,13 @@ async def only_one(db: Database, name: str, folder: Path) -> AsyncIterator[None]
             if not held:
                 raise TakenError(name)
             await connection.commit()
-            yield
+            try:
+                yield
+            finally:
+                # Not left to the end of the connection, which the server notices when it comes to it: whoever starts
+                # again at once would be told that another one runs. On a line that is cut the lock has ended.
+                with suppress(DBAPIError):
+                    await connection.execute(text("SELECT pg_advisory_unlock(hashtext(:name))"), {"name": name})
+                    await connection.commit()
     finally:
         os.close(handle)
