@@ -1,8 +1,8 @@
 """Whether something was asked of the sender since the last look, for next to nothing.
 
 A wish to pause must be seen within milliseconds, and the sender's whole look at the database is too dear for that.
-So a cheap one goes before it: on SQLite the file's version, a word in shared memory, on either database one statement
-over the few rows that say what is to be sent.
+So a cheap one goes before it: on SQLite the file's version, a word in shared memory, and what is foretold beside the
+file (storage/stops.py); on either database one statement over the few rows that say what is to be sent.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from urllib.parse import quote
 from sqlalchemy.exc import DBAPIError
 
 from storage.db import Database, explain
+from storage.stops import Foretold
 
 LOOK_EVERY = timedelta(milliseconds=5)
 LOOK_EVERY_POSTGRESQL = timedelta(milliseconds=25)
@@ -67,14 +68,21 @@ async def watch(db: Database) -> AsyncIterator[Watch]:
         finally:
             await line.let_go()
         return
-    with closing(_open(str(db.url.database))) as connection:
-        yield Watch(_Versions(connection).look, LOOK_EVERY)
+    with closing(_open(str(db.url.database))) as connection, closing(_foretold(db)) as foretold:
+        yield Watch(_Versions(connection, foretold).look, LOOK_EVERY)
 
 
 def _open(path: str) -> sqlite3.Connection:
     try:
         return sqlite3.connect(f"file:{quote(str(Path(path).resolve()))}?mode=ro", uri=True, timeout=0)
     except sqlite3.OperationalError as error:
+        raise explain(error) from error
+
+
+def _foretold(db: Database) -> Foretold:
+    try:
+        return Foretold(db)
+    except OSError as error:
         raise explain(error) from error
 
 
@@ -110,18 +118,20 @@ class _Line:
 class _Versions:
     """An SQLite file, on the loop's own thread: in WAL mode a reader waits for nobody."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, foretold: Foretold) -> None:
         self._connection = connection
+        self._foretold = foretold
         self._version = -1
 
     async def look(self) -> Rows | None:
-        """None when nobody has written anything since."""
+        """None when nobody has written or foretold anything since. What shall stop is left out once."""
+        stops = self._foretold.new()
         try:
             (version,) = self._connection.execute("PRAGMA data_version").fetchone()
-            if version == self._version:
+            if version == self._version and not stops:
                 return None
             found = self._connection.execute(_ASKED).fetchall()
         except sqlite3.OperationalError:
             return None
         self._version = version
-        return found
+        return [row for row in found if row[:2] not in stops]

@@ -47,7 +47,8 @@ async def record(
     await tx.flush()
     if post:
         thread = parent or (f"outage:{entry.outage_id}" if entry.outage_id else None)
-        await ensure_post(tx, f"timeline:{row.id}", entry.at, parent=thread, broadcast=broadcast)
+        _add_post(tx, f"timeline:{row.id}", entry.at, thread, broadcast=broadcast)
+        await tx.flush()
     return row
 
 
@@ -69,8 +70,12 @@ async def _glass_of(tx: Tx, entry: Entry) -> int | None:
 async def ensure_post(tx: Tx, key: str, at: datetime, *, parent: str | None = None, broadcast: bool = False) -> None:
     """The message `key` should exist and show the present state: made when there is none, otherwise edited."""
     if not await touch_post(tx, key):
-        tx.add(Post(key=key, parent_key=parent, broadcast=broadcast, created_at=at))
+        _add_post(tx, key, at, parent, broadcast=broadcast)
         await tx.flush()
+
+
+def _add_post(tx: Tx, key: str, at: datetime, parent: str | None, *, broadcast: bool) -> None:
+    tx.add(Post(key=key, parent_key=parent, broadcast=broadcast, created_at=at))
 
 
 async def touch_post(tx: Tx, key: str) -> bool:

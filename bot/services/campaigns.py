@@ -33,7 +33,7 @@ from bot.services.ramp_shapes import status_of
 from bot.services.server_results import by_way_of
 from bot.services.undo_notes import keep
 from bot.services.words import few, joined
-from storage import campaigns, deliveries, timeline, workers
+from storage import campaigns, deliveries, stops, timeline, workers
 from storage.campaigns import Placed
 from storage.db import Database, Tx
 from storage.models import Approval, Campaign, CampaignState, DeliveryStatus, Hold
@@ -184,8 +184,10 @@ class Campaigns:
         One that an outage or a window holds already is taken over: it then waits for a person.
         """
         self._access.require(actor, "campaign.pause")
-        # In one go: mail leaves until this is committed.
-        return await self._db.in_one_go(lambda tx: self._pause(tx, actor, word, reason, now()))
+        at = now()
+        await stops.foretell(self._db, lambda tx: _to_stop(tx, word, at))
+        # In one go: where nothing could be foretold, mail leaves until this is committed.
+        return await self._db.in_one_go(lambda tx: self._pause(tx, actor, word, reason, at))
 
     async def _pause(self, tx: Tx, actor: Actor, word: str, reason: str, at: datetime) -> PauseResult:
         found = await targets.to_pause(tx, word, at)
@@ -270,6 +272,10 @@ class Campaigns:
             )
             for each in found
         ]
+
+
+async def _to_stop(tx: Tx, word: str, at: datetime) -> list[stops.Stop]:
+    return [("campaign", str(each.campaign.id)) for each in await targets.to_pause(tx, word, at)]
 
 
 async def _which(tx: Tx, which: str | int) -> Placed:

@@ -34,7 +34,7 @@ from bot.services.resend_rules import (
 from bot.services.resend_shapes import ResendStatus, carrier, progress
 from bot.services.resend_targets import can_go, to_cancel, to_pause, to_rest, to_resume, void_note, void_sentence
 from bot.services.words import number
-from storage import deliveries, ramps, resends, workers
+from storage import deliveries, ramps, resends, stops, workers
 from storage.db import Database, Tx
 from storage.models import Resend, ResendState
 from storage.ramps import Send
@@ -163,6 +163,7 @@ class Resends:
         """Ask the sender to stop; it confirms within moments. None: the only one that is sending."""
         self._access.require(actor, "resend.pause")
         at = now()
+        await stops.foretell(self._db, lambda tx: _to_stop(tx, resend_id))
         async with self._db.transaction() as tx:
             resend = await to_pause(tx, resend_id)
             note = f"paused by {actor.mention}"
@@ -256,6 +257,10 @@ class Resends:
         resend = await move(tx, resend, [PLANNED, PAUSED], ResendState.VOID, note=note, finished_at=at)
         text = f"Resend {resend.id} is void: {note}."
         await tell(tx, resend, "resend.void", text, HOLDFAST, at, post=post)
+
+
+async def _to_stop(tx: Tx, resend_id: int | None) -> list[stops.Stop]:
+    return [("resend", str((await to_pause(tx, resend_id)).id))]
 
 
 def _draft(target: Target, actor: Actor, at: datetime, *, include_unknown: bool, include_refused: bool) -> Resend:
