@@ -22,6 +22,8 @@ from storage.stops import Foretold
 LOOK_EVERY = timedelta(milliseconds=5)
 LOOK_EVERY_POSTGRESQL = timedelta(milliseconds=25)
 """A look costs a trip to the server there."""
+_CALM = 4
+"""So many times as long may pass between two looks where nothing is sent: nothing can have to stop."""
 
 _ASKED = """
 SELECT 'campaign', CAST(id AS TEXT), state, wish || ' ' || coalesce(CAST(ramp_to_n AS TEXT), '')
@@ -43,9 +45,12 @@ Rows = list[tuple[Any, ...]]
 class Watch:
     """Looks at what is asked, again and again. One for each sender."""
 
-    def __init__(self, look: Callable[[], Coroutine[None, None, Rows | None]], every: timedelta) -> None:
+    def __init__(
+        self, look: Callable[[], Coroutine[None, None, Rows | None]], every: timedelta, is_calm: Callable[[], bool]
+    ) -> None:
         self._look = look
         self._every = every.total_seconds()
+        self._is_calm = is_calm
         self._known: Rows | None = None
 
     async def next(self) -> Rows:
@@ -55,21 +60,23 @@ class Watch:
             if found is not None and found != self._known:
                 self._known = found
                 return found
-            await asyncio.sleep(self._every)
+            await asyncio.sleep(self._every * _CALM if self._is_calm() else self._every)
 
 
 @asynccontextmanager
-async def watch(db: Database) -> AsyncIterator[Watch]:
-    """Raises StorageError where the database cannot be opened; later trouble only makes it look in vain."""
+async def watch(db: Database, is_calm: Callable[[], bool] = lambda: False) -> AsyncIterator[Watch]:
+    """`is_calm`: whether nothing is being sent. Raises StorageError where the database cannot be opened; later trouble
+    only makes it look in vain.
+    """
     if not db.is_sqlite:
         line = _Line(db)
         try:
-            yield Watch(line.look, LOOK_EVERY_POSTGRESQL)
+            yield Watch(line.look, LOOK_EVERY_POSTGRESQL, is_calm)
         finally:
             await line.let_go()
         return
     with closing(_open(str(db.url.database))) as connection, closing(_foretold(db)) as foretold:
-        yield Watch(_Versions(connection, foretold).look, LOOK_EVERY)
+        yield Watch(_Versions(connection, foretold).look, LOOK_EVERY, is_calm)
 
 
 def _open(path: str) -> sqlite3.Connection:

@@ -34,7 +34,7 @@ log = structlog.get_logger()
 
 LEASE_ROWS = 1_000
 """Of one lease, and how many are kept in hand: at least. Faster servers are given more, by time."""
-_LEASE_MAX, _LEASE_SECONDS = 2_000, 0.1
+_LEASE_MAX, _LEASE_SECONDS = 2_000, 0.2
 _IN_HAND_MAX, _IN_HAND_SECONDS = 4_000, 0.15
 _MEASURE_SECONDS = 0.05
 _SHARD_SECONDS = 1.5

@@ -6,6 +6,7 @@ deliveries and not the campaign.
 """
 
 import asyncio
+import math
 from collections import deque
 from dataclasses import replace
 
@@ -188,8 +189,11 @@ class Lane:
         for channel in self._channels:
             if channel.retired:
                 continue
-            if channel.connection is not None:
-                channel.connection.go()
+            connection = channel.connection
+            if connection is not None:
+                connection.go()
+                if connection.is_open and connection.is_idle and not self._tripped:
+                    return  # there is nothing for it now, so there is nothing for any other
             elif not channel.is_connecting and self._wants_connection(connecting):
                 channel.connect(self._endpoint, self._limits)
                 connecting += 1
@@ -330,7 +334,8 @@ class Lane:
             if self._pacing is not None:
                 self._pacing.cancel()
             self._pacing_at = at
-            self._pacing = self._loop.call_at(at, self._in_time)
+            # Not before it: uvloop counts whole milliseconds, and rounds down what is less than half of one.
+            self._pacing = self._loop.call_at(math.ceil(at * 1000) / 1000, self._in_time)
 
     def _in_time(self) -> None:
         self._pacing = None

@@ -43,7 +43,7 @@ from storage.ways import Ways
 log = structlog.get_logger()
 
 POLL = timedelta(milliseconds=50)
-POLL_CALM = timedelta(milliseconds=250)
+POLL_CALM = timedelta(milliseconds=500)
 _CUT_AGAIN = 1.0
 _CUT_AGAIN_BOUNDED = 5.0
 """Seconds until it is looked again whether something can be cut, where nothing could."""
@@ -124,7 +124,7 @@ class Sender:
     @contextlib.asynccontextmanager
     async def _heeding(self) -> AsyncIterator[asyncio.Task[None]]:
         """`_heed` in the background. It ends before what it looks through: later it would open that once more."""
-        async with changes.watch(self.db) as watch:
+        async with changes.watch(self.db, lambda: not self._jobs) as watch:
             task = asyncio.create_task(self._heed(watch))
             try:
                 yield task
