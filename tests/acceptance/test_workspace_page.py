@@ -48,6 +48,8 @@ async def demo(folder: Path, *words: str) -> AsyncIterator[str]:
 async def test_the_whole_story_by_pressing_buttons(tmp_path: Path) -> None:
     async with demo(tmp_path, "--page", "--recipients", str(RECIPIENTS)) as url, browser() as tab:
         await tab.goto(url)
+        # The note is hidden too until the page knows anything.
+        await expect(tab.locator("#link")).to_have_text("● Holdfast is connected")
         await expect(tab.locator("#note")).to_be_hidden()
         await _type(tab, "/campaign start spring-sale")
         await expect(tab.locator(".ephemeral").first).to_contain_text("Only visible to you")
