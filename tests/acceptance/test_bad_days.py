@@ -81,7 +81,7 @@ async def test_relays_fall_silent_at_every_stage(database_url: str, tmp_path: Pa
     async with contextlib.AsyncExitStack() as stack:
         relays = {stage: await stack.enter_async_context(Relay()) for stage in STAGES}
         hasty = {
-            "sending__command_timeout": "0.5",
+            "sending__command_timeout": "1.5",
             "sending__dot_timeout": "0.5",
             "sending__settle_timeout": "0.5",
             "probes__sending_failures_to_open": "10",
