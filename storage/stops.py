@@ -45,7 +45,8 @@ class Foretold:
     def new(self) -> set[Stop]:
         """What was foretold since the last time."""
         size = os.fstat(self._handle).st_size
-        if size == self._read:
+        if size <= self._read:
+            self._read = size  # somebody may have emptied it
             return set()
         lines = os.pread(self._handle, size - self._read, self._read).decode().splitlines()
         self._read = size

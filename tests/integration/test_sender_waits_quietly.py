@@ -1,7 +1,6 @@
 """A sender that may not send yet waits; it does not ask again and again. On uvloop, as in a worker."""
 
 import asyncio
-import shutil
 from pathlib import Path
 
 import pytest
@@ -36,9 +35,8 @@ async def _send(url: str, folder: Path, rate: float) -> float:
 
 @pytest.mark.parametrize("rate", [150, 900])
 def test_between_two_messages_hardly_anybody_is_asked(
-    sqlite_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rate: float
+    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rate: float
 ) -> None:
-    shutil.copy(sqlite_template, tmp_path / "holdfast.db")
     asked = 0
     take = Lane.take
 
@@ -48,6 +46,6 @@ def test_between_two_messages_hardly_anybody_is_asked(
         return take(lane, *arguments, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Lane, "take", counting)
-    took = uvloop.run(_send(f"sqlite:///{tmp_path}/holdfast.db", tmp_path, rate))
+    took = uvloop.run(_send(sqlite_url, tmp_path, rate))
     assert asked < 6 * RECIPIENTS
     assert took > 0.8 * RECIPIENTS / rate
